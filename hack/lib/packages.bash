@@ -1,0 +1,70 @@
+# Installs what is missing by apt. What the machine already has, from wherever it came, is left alone.
+
+APT_LOG="$LOG_DIR/apt.log"
+POLICY=/usr/sbin/policy-rc.d
+
+# The Debian packages that this machine lacks, one to a line. Programs are looked for, not packages: Docker may be
+# docker-ce, and protoc may be a download.
+missing_packages() {
+    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
+    have curl || echo curl
+    have jq || echo jq
+    have cc || printf '%s\n' gcc libc6-dev
+    have protoc || echo protobuf-compiler
+    protoc --descriptor_set_out=/dev/null google/protobuf/timestamp.proto 2>/dev/null || echo libprotobuf-dev
+    have etcd || echo etcd-server
+    have etcdctl || echo etcd-client
+    { have docker && have dockerd; } || docker info >/dev/null 2>&1 || echo docker.io
+}
+
+# apt_install PACKAGE...: removes nothing, so that a package in conflict with the machine's own is refused.
+apt_install() {
+    have apt-get || fail "this machine has no apt-get" "install by hand what Debian calls: $*"
+    doing "installing $* (log: $APT_LOG)"
+    {
+        as_root apt-get -o DPkg::Lock::Timeout=300 update &&
+            as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -o DPkg::Lock::Timeout=300 \
+                install --yes --no-install-recommends --no-remove "$@"
+    } >>"$APT_LOG" 2>&1 </dev/null ||
+        fail "apt-get could not install $*" "$(grep '^E:' "$APT_LOG" | tail -n 1)" "the whole log: $APT_LOG"
+}
+
+# etcd's package starts a server of its own on port 2379 and enables it; skep runs the binary itself and needs neither.
+install_etcd_without_service() {
+    local ours=false
+    if [[ ! -e $POLICY ]]; then
+        ours=true
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
+        as_root chmod 755 "$POLICY"
+    fi
+    # In a subshell, because a failure in it must not leave the policy behind.
+    local code=0
+    (apt_install etcd-server) || code=$?
+    if [[ $ours == true ]]; then
+        as_root rm -f "$POLICY"
+    fi
+    ((code == 0)) || exit "$code"
+    if has_systemd; then
+        as_root systemctl disable --quiet etcd.service
+    fi
+}
+
+ensure_packages() {
+    local missing
+    mapfile -t missing < <(missing_packages)
+    local others=() package
+    for package in "${missing[@]}"; do
+        if [[ $package == etcd-server ]]; then
+            install_etcd_without_service
+        else
+            others+=("$package")
+        fi
+    done
+    if ((${#others[@]} > 0)); then
+        apt_install "${others[@]}"
+    fi
+    hash -r
+    mapfile -t missing < <(missing_packages)
+    ((${#missing[@]} == 0)) || fail "still missing after the installation: ${missing[*]}" "the log: $APT_LOG"
+    ok "packages: $(etcd --version | head -n 1), $(protoc --version)"
+}

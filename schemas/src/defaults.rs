@@ -1,0 +1,54 @@
+//! What a field is when it is left out: Docker Swarm's values (SwarmKit `api/defaults/service.go`, docker/cli
+//! `cli/command/service/opts.go`), in this one file. The decoder applies them, so every reader sees the same.
+
+use crate::ratio::Ratio;
+use crate::service::{FailureAction, Order, RestartCondition, RestartPolicy, UpdatePolicy};
+use crate::time::Span;
+
+/// How many ended tasks a slot keeps (`TaskHistoryRetentionLimit`).
+pub const TASK_HISTORY_LIMIT: usize = 5;
+
+impl Default for UpdatePolicy {
+    fn default() -> Self {
+        Self {
+            parallelism: 1,
+            delay: Span::from_secs(0),
+            order: Order::StopFirst,
+            monitor: Span::from_secs(5),
+            failure_action: FailureAction::Pause,
+            max_failure_ratio: Ratio::default(),
+        }
+    }
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            condition: RestartCondition::Any,
+            delay: Span::from_secs(5),
+            max_attempts: 0,
+            window: Span::from_secs(0),
+        }
+    }
+}
+
+/// `replicas`, and a job's completions.
+pub(crate) fn replicas() -> u32 {
+    1
+}
+
+/// For serde: whether `replicas` can be left out.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+pub(crate) fn is_one(number: &u32) -> bool {
+    *number == replicas()
+}
+
+/// `stopGracePeriod`.
+pub(crate) fn stop_grace_period() -> Span {
+    Span::from_secs(10)
+}
+
+/// For serde: whether `stopGracePeriod` can be left out.
+pub(crate) fn is_stop_grace_period(span: &Span) -> bool {
+    *span == stop_grace_period()
+}

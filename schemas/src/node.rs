@@ -1,0 +1,154 @@
+//! Node: a machine, what people say of it, what its agent says of it, and the summary.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+use crate::ident::NodeId;
+use crate::quantity::{Cpus, Memory};
+use crate::time::Timestamp;
+
+/// Whether tasks may be placed on a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Availability {
+    /// Tasks are placed on it.
+    #[default]
+    Active,
+    /// It keeps its tasks and gets no more.
+    Pause,
+    /// Its tasks move elsewhere.
+    Drain,
+}
+
+/// What a node does for the cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It runs tasks.
+    #[default]
+    Worker,
+    /// It runs controllers as well.
+    Manager,
+}
+
+/// What people want of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeSpec {
+    /// Its name: the host name, until people change it.
+    pub name: String,
+    /// What it does for the cluster.
+    #[serde(default)]
+    pub role: Role,
+    /// Whether tasks may be placed on it.
+    #[serde(default)]
+    pub availability: Availability,
+    /// Labels that constraints see as `node.labels.KEY`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// CPU and memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// Cores.
+    #[serde(default)]
+    pub cpus: Cpus,
+    /// Memory.
+    #[serde(default)]
+    pub memory: Memory,
+}
+
+/// The operating system and processor of a machine, in Go's words (`linux`, `amd64`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Platform {
+    /// Operating system.
+    #[serde(default)]
+    pub os: String,
+    /// Processor.
+    #[serde(default)]
+    pub architecture: String,
+}
+
+/// Docker on a machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Engine {
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+    /// The daemon's labels, which constraints see as `engine.labels.KEY`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What an agent says of its machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeReport {
+    /// The machine's host name.
+    pub hostname: String,
+    /// The address under which its host ports answer.
+    pub address: String,
+    /// What it has.
+    pub capacity: Resources,
+    /// What it is.
+    pub platform: Platform,
+    /// What runs its containers.
+    pub engine: Engine,
+    /// The version of the agent.
+    pub skep_version: String,
+}
+
+/// What a lease says: an agent lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// The process that holds it, for people: `<host>:<pid>`.
+    pub holder: String,
+    /// Since when, by its own clock.
+    pub since: Timestamp,
+}
+
+/// How a node is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    /// Its agent lives.
+    Ready,
+    /// Its agent has not been heard of, for a short time.
+    Unreachable,
+    /// Its agent has not been heard of for so long that its tasks are replaced.
+    Down,
+}
+
+/// The summary of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// The version of the spec that this speaks of.
+    pub observed_version: i64,
+    /// How it is.
+    pub state: NodeState,
+    /// Since when, by the node controller's clock.
+    pub since: Timestamp,
+    /// What its agent says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<NodeReport>,
+    /// Ready, and why not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// A node as people see it: for messages.
+pub fn display_name<'a>(spec: Option<&'a NodeSpec>, id: &'a NodeId) -> &'a str {
+    spec.map_or(id.as_str(), |spec| spec.name.as_str())
+}

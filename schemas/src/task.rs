@@ -1,0 +1,231 @@
+//! Task: one run of one container, and what is said of it.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ident::{NodeId, TaskName, Uid};
+use crate::key::ServiceRef;
+use crate::service::Protocol;
+use crate::time::Timestamp;
+
+/// The observed state of a task. It only moves forward; the order is SwarmKit's (api/types.proto, `TaskState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TaskState {
+    /// Created, and not looked at.
+    New,
+    /// Waits for a node.
+    Pending,
+    /// Placed on a node.
+    Assigned,
+    /// The agent has seen it.
+    Accepted,
+    /// The image is being pulled, the container created.
+    Preparing,
+    /// The container can be started.
+    Ready,
+    /// Claimed: the container may be started from here on.
+    Starting,
+    /// The container runs.
+    Running,
+    /// It ended with exit code 0.
+    Complete,
+    /// It was stopped because it was told to.
+    Shutdown,
+    /// It ended by itself, with an error.
+    Failed,
+    /// It could not be started.
+    Rejected,
+    /// Its node is gone for good.
+    Orphaned,
+}
+
+/// What is wanted of a task. It only moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum DesiredState {
+    /// Prepared, not started: it waits for the task that it replaces, or for a delay.
+    Ready,
+    /// Running.
+    Running,
+    /// Running to its end (jobs).
+    Complete,
+    /// Stopped, and kept as history.
+    Shutdown,
+    /// Stopped, and forgotten.
+    Remove,
+}
+
+/// Why a task was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// The slot was new.
+    New,
+    /// The task before it ended.
+    Restart,
+    /// The slot's revision changed.
+    Update,
+    /// The task before it had to leave its node.
+    Evict,
+}
+
+/// The place of a task within its service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Slot {
+    /// Replicated: 1 to N. Replicated jobs: 0 to completions − 1.
+    Number(u32),
+    /// Global: the node.
+    Node(NodeId),
+}
+
+/// What is wanted of one run of one container. Immutable but for `desired`, which only rises.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Task {
+    /// The service's identity.
+    pub uid: Uid,
+    /// The service's stack and name.
+    pub service: ServiceRef,
+    /// Its place in the service.
+    pub slot: Slot,
+    /// The number of the Revision that it runs.
+    pub revision: u64,
+    /// What is wanted of it.
+    pub desired: DesiredState,
+    /// Why it was made.
+    pub cause: Cause,
+    /// The task in the slot that it takes over from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<TaskName>,
+    /// Not to be started before this instant, by the clock of the controller that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_after: Option<Timestamp>,
+    /// How many tasks of this slot and revision ended before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u32,
+    /// How many of those ended quickly, one after another.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub streak: u32,
+}
+
+/// A port of the host that leads to a task.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PortStatus {
+    /// The port in the container.
+    pub target: u16,
+    /// The port on the node.
+    pub published: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+}
+
+/// The container of a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerStatus {
+    /// Docker's id of it.
+    pub id: String,
+    /// The exit code, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// Whether the kernel killed it for want of memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub oom_killed: bool,
+}
+
+/// Why a filter of the scheduler leaves some nodes out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Obstacle {
+    /// The filter, such as `memory`.
+    pub filter: String,
+    /// How many nodes it leaves out.
+    pub nodes: u32,
+    /// What is missing on the node that comes nearest.
+    pub detail: String,
+}
+
+/// What is observed of a task: written by its agent, or by the scheduler while it has no node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskStatus {
+    /// How far it is.
+    pub state: TaskState,
+    /// When it came there, by the clock of the writer; for people to read.
+    pub since: Timestamp,
+    /// What goes on, in a few words (SwarmKit's: "preparing", "started", …).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What went wrong: the engine's own words, the exit code, or why no node fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When the container was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// The container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerStatus>,
+    /// The host ports that lead to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortStatus>,
+    /// Why no node fits, most frequent first; only while unplaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obstacles: Vec<Obstacle>,
+}
+
+impl TaskState {
+    /// Whether the task has ended: nothing of it runs, and it holds no resources.
+    pub fn is_terminal(self) -> bool {
+        self > Self::Running
+    }
+}
+
+impl Slot {
+    /// The number of a replicated slot.
+    pub fn number(&self) -> Option<u32> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Node(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Node(node) => node.fmt(f),
+        }
+    }
+}
+
+/// The name of a variant as it is written.
+fn written<T: Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&written(self))
+    }
+}
+
+impl fmt::Display for DesiredState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&written(self))
+    }
+}
+
+/// For serde: whether a count can be left out.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
