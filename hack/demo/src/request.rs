@@ -1,7 +1,7 @@
 //! The head of an HTTP request: as much of it as this server reads.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 
 /// A longer head is refused.
 const HEAD_BYTES_MAX: u64 = 16 * 1024;
