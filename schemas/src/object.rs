@@ -153,12 +153,24 @@ impl Object {
     }
 }
 
-/// Lets a typed value stand where an [`Object`] is wanted.
+/// A type that is one of [`Object`]'s variants.
+pub trait Typed: Sized {
+    /// The value, if `object` is of this type.
+    fn from_object(object: &Object) -> Option<Arc<Self>>;
+}
+
+/// Lets a typed value stand where an [`Object`] is wanted, and be taken out of one.
 macro_rules! from_typed {
     ($($name:ident($type:ty)),+ $(,)?) => {
         $(impl From<$type> for Object {
             fn from(value: $type) -> Self {
                 Self::$name(Arc::new(value))
+            }
+        }
+
+        impl Typed for $type {
+            fn from_object(object: &Object) -> Option<Arc<Self>> {
+                if let Object::$name(value) = object { Some(Arc::clone(value)) } else { None }
             }
         })+
     };
