@@ -22,8 +22,7 @@ start_dockerd() {
     doing "starting dockerd (log: $DOCKERD_DIR/log)"
     mount_cgroups
     as_root mkdir -p "$DOCKERD_DIR"
-    as_root bash -c 'cd / && exec setsid --fork dockerd --pidfile "$1/pid" >"$1/log" 2>&1 </dev/null' \
-        dockerd "$DOCKERD_DIR"
+    as_root sh -c "cd / && exec setsid --fork dockerd --pidfile $DOCKERD_DIR/pid >$DOCKERD_DIR/log 2>&1 </dev/null"
 }
 
 start_docker() {
