@@ -2,14 +2,15 @@
 
 DOCKERD_DIR=/run/skep-dockerd
 DOCKERD_WAIT_S=60
+DOCKER_SOCKET=/var/run/docker.sock
 
 docker_answers() {
     docker info >/dev/null 2>&1
 }
 
-# A socket that answers root and not this user is a matter of permission, not of a missing daemon.
-docker_answers_root_only() {
-    ((EUID != 0)) && have sudo && sudo docker info >/dev/null 2>&1
+# A socket that this user may not write to is a matter of permission, and no reason to start a second daemon.
+is_docker_forbidden() {
+    [[ -S $DOCKER_SOCKET && ! -w $DOCKER_SOCKET ]]
 }
 
 # dockerd needs cgroups; a machine whose init is not systemd may not have mounted them.
@@ -44,7 +45,7 @@ where_the_log_is() {
 wait_for_docker() {
     local deadline=$((SECONDS + DOCKERD_WAIT_S))
     until docker_answers; do
-        if docker_answers_root_only; then
+        if is_docker_forbidden; then
             fail "user $(id -un) may not talk to Docker" \
                 "run: sudo usermod -aG docker $(id -un), log in again, and repeat; or repeat as root"
         fi
@@ -54,7 +55,7 @@ wait_for_docker() {
 }
 
 ensure_docker() {
-    if ! docker_answers && ! docker_answers_root_only; then
+    if ! docker_answers && ! is_docker_forbidden; then
         start_docker
     fi
     wait_for_docker

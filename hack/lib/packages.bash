@@ -20,6 +20,8 @@ missing_packages() {
 # apt_install PACKAGE...: removes nothing, so that a package in conflict with the machine's own is refused.
 apt_install() {
     have apt-get || fail "this machine has no apt-get" "install by hand what Debian calls: $*"
+    # Before the output goes to the log, where nobody would see the question for a password.
+    as_root true
     doing "installing $* (log: $APT_LOG)"
     {
         as_root apt-get -o DPkg::Lock::Timeout=300 update &&
