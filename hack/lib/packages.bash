@@ -21,6 +21,7 @@ missing_packages() {
 apt_install() {
     have apt-get || fail "this machine has no apt-get" "install by hand what Debian calls: $*"
     # Before the output goes to the log, where nobody would see the question for a password.
+    need_root "installing $*"
     as_root true
     doing "installing $* (log: $APT_LOG)"
     {

@@ -35,14 +35,18 @@ has_systemd() {
     [[ -d /run/systemd/system ]]
 }
 
+# need_root WHAT
+need_root() {
+    ((EUID == 0)) || have sudo || fail "$1 needs root" \
+        "run the script as root, or install sudo and allow your user to use it"
+}
+
 # as_root COMMAND...: as it is for root, through sudo for anyone else.
 as_root() {
+    need_root "\`$*\`"
     if ((EUID == 0)); then
         "$@"
-    elif have sudo; then
-        sudo "$@"
     else
-        fail "this step needs root: $*" \
-            "run the script as root, or install sudo and allow your user to use it"
+        sudo "$@"
     fi
 }
