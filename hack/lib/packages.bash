@@ -25,32 +25,28 @@ apt_install() {
     as_root true
     doing "installing $* (log: $APT_LOG)"
     {
-        as_root apt-get -o DPkg::Lock::Timeout=300 update &&
-            as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -o DPkg::Lock::Timeout=300 \
-                install --yes --no-install-recommends --no-remove "$@"
+        # One archive of many that does not answer is no reason to give up.
+        as_root apt-get -o DPkg::Lock::Timeout=300 update || true
+        as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -o DPkg::Lock::Timeout=300 \
+            install --yes --no-install-recommends --no-remove "$@"
     } >>"$APT_LOG" 2>&1 </dev/null ||
         fail "apt-get could not install $*" "$(grep '^E:' "$APT_LOG" | tail -n 1)" "the whole log: $APT_LOG"
 }
 
 # etcd's package starts a server of its own on port 2379 and enables it; skep runs the binary itself and needs neither.
-install_etcd_without_service() {
-    local ours=false
+# In a subshell, so that the policy goes away however it ends.
+install_etcd_without_service() (
     if [[ ! -e $POLICY ]]; then
-        ours=true
+        need_root "installing etcd-server"
+        trap 'as_root rm -f "$POLICY"' EXIT
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
         as_root chmod 755 "$POLICY"
     fi
-    # In a subshell, because a failure in it must not leave the policy behind.
-    local code=0
-    (apt_install etcd-server) || code=$?
-    if [[ $ours == true ]]; then
-        as_root rm -f "$POLICY"
-    fi
-    ((code == 0)) || exit "$code"
+    apt_install etcd-server
     if has_systemd; then
         as_root systemctl disable --quiet etcd.service
     fi
-}
+)
 
 ensure_packages() {
     local missing
