@@ -1,0 +1,207 @@
+//! The Watch service of the fake: each stream is a state machine that its client polls.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+
+use etcd_client::proto::{PbEvent, PbWatchRequest, PbWatchRequestUnion, PbWatchResponse, PbWatchService};
+use futures::stream::{self, Stream};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::mvcc::Span;
+use super::state::{FakeEtcd, State};
+use super::status;
+
+/// etcd's id for "no watch" or "all watches".
+const NO_WATCH: i64 = -1;
+/// Revisions that one response to a watch that lags behind holds at most.
+const REVISIONS_PER_RESPONSE: usize = 1000;
+
+#[tonic::async_trait]
+impl PbWatchService for FakeEtcd {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<PbWatchResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<PbWatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let session = Session {
+            etcd: self.clone(),
+            life: self.lock().life,
+            news: self.news(),
+            requests: request.into_inner(),
+            watchers: BTreeMap::new(),
+            outbox: VecDeque::new(),
+        };
+        let responses = stream::try_unfold(session, |mut session| async move {
+            Ok(session.response().await?.map(|response| (response, session)))
+        });
+        Ok(Response::new(Box::pin(responses)))
+    }
+}
+
+/// One stream with its watchers.
+struct Session {
+    etcd: FakeEtcd,
+    life: u64,
+    news: watch::Receiver<()>,
+    requests: Streaming<PbWatchRequest>,
+    watchers: BTreeMap<i64, Watcher>,
+    outbox: VecDeque<PbWatchResponse>,
+}
+
+/// One watched range, and the revision from which it was not told yet.
+struct Watcher {
+    span: Span,
+    next: i64,
+    has_fragments: bool,
+    filters: Vec<i32>,
+}
+
+impl Session {
+    /// The next response; `None` when the client has closed its side.
+    async fn response(&mut self) -> Result<Option<PbWatchResponse>, Status> {
+        loop {
+            self.news.mark_unchanged();
+            let expiry = self.collect()?;
+            if let Some(response) = self.outbox.pop_front() {
+                return Ok(Some(response));
+            }
+            let expired = async {
+                match expiry {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                request = self.requests.message() => match request? {
+                    Some(request) => self.handle(request),
+                    None => return Ok(None),
+                },
+                _ = self.news.changed() => {}
+                () = expired => {}
+            }
+        }
+    }
+
+    /// Puts what the watchers have not been told yet into the outbox; returns when the next lease expires.
+    fn collect(&mut self) -> Result<Option<Instant>, Status> {
+        let state = self.etcd.lock();
+        if state.life != self.life {
+            return Err(status::stopped());
+        }
+        let mut gone = Vec::new();
+        for (id, watcher) in &mut self.watchers {
+            if watcher.next < state.mvcc.compacted() {
+                self.outbox.push_back(PbWatchResponse {
+                    header: Some(state.header_at(0)),
+                    watch_id: *id,
+                    canceled: true,
+                    compact_revision: state.mvcc.compacted(),
+                    ..PbWatchResponse::default()
+                });
+                gone.push(*id);
+            } else {
+                self.outbox.extend(watcher.collect(*id, &state));
+            }
+        }
+        self.watchers.retain(|id, _| !gone.contains(id));
+        Ok(state.leases.next_expiry())
+    }
+
+    fn handle(&mut self, request: PbWatchRequest) {
+        let state = self.etcd.lock();
+        let header = Some(state.header());
+        match request.request_union {
+            Some(PbWatchRequestUnion::CreateRequest(create)) => {
+                let taken = self.watchers.contains_key(&create.watch_id);
+                let free = (0..).find(|id| !self.watchers.contains_key(id)).unwrap_or_default();
+                let id = if create.watch_id == 0 { free } else { create.watch_id };
+                let key = if create.key.is_empty() { vec![0] } else { create.key };
+                let span = Span::new(&key, &create.range_end);
+                let refused = taken && create.watch_id != 0 || span.is_empty();
+                self.outbox.push_back(PbWatchResponse {
+                    header,
+                    watch_id: if refused { NO_WATCH } else { id },
+                    created: true,
+                    canceled: refused,
+                    cancel_reason: String::new(),
+                    ..PbWatchResponse::default()
+                });
+                if !refused {
+                    let next = if create.start_revision > 0 {
+                        create.start_revision
+                    } else {
+                        state.mvcc.revision() + 1
+                    };
+                    let (has_fragments, filters) = (create.fragment, create.filters);
+                    self.watchers.insert(id, Watcher { span, next, has_fragments, filters });
+                }
+            }
+            Some(PbWatchRequestUnion::CancelRequest(cancel)) => {
+                if self.watchers.remove(&cancel.watch_id).is_some() {
+                    let watch_id = cancel.watch_id;
+                    let response =
+                        PbWatchResponse { header, watch_id, canceled: true, ..PbWatchResponse::default() };
+                    self.outbox.push_back(response);
+                }
+            }
+            Some(PbWatchRequestUnion::ProgressRequest(_)) => {
+                let response = PbWatchResponse { header, watch_id: NO_WATCH, ..PbWatchResponse::default() };
+                self.outbox.push_back(response);
+            }
+            None => {}
+        }
+    }
+}
+
+impl Watcher {
+    /// What happened since, as one response, or as fragments of one.
+    fn collect(&mut self, id: i64, state: &State) -> Vec<PbWatchResponse> {
+        let mut events = Vec::new();
+        let mut last = self.next - 1;
+        for (revision, all) in state.mvcc.events_from(self.next).take(REVISIONS_PER_RESPONSE) {
+            last = revision;
+            events.extend(all.iter().filter(|event| self.wants(event)).cloned());
+        }
+        self.next = self.next.max(last + 1);
+        if events.is_empty() {
+            return Vec::new();
+        }
+        let parts = if self.has_fragments { split(events, state.fragment_bytes) } else { vec![events] };
+        let count = parts.len();
+        let part = |(index, events): (usize, Vec<PbEvent>)| PbWatchResponse {
+            header: Some(state.header()),
+            watch_id: id,
+            fragment: index + 1 < count,
+            events,
+            ..PbWatchResponse::default()
+        };
+        parts.into_iter().enumerate().map(part).collect()
+    }
+
+    fn wants(&self, event: &PbEvent) -> bool {
+        let is_inside = event.kv.as_ref().is_some_and(|kv| self.span.contains(&kv.key));
+        is_inside && !self.filters.contains(&event.r#type)
+    }
+}
+
+/// Cuts events into parts of at most `limit` bytes, but never below one event.
+fn split(events: Vec<PbEvent>, limit: usize) -> Vec<Vec<PbEvent>> {
+    let mut parts = Vec::new();
+    let mut part = Vec::new();
+    let mut bytes = 0;
+    for event in events {
+        let size = event.kv.as_ref().map_or(0, |kv| kv.key.len() + kv.value.len());
+        if !part.is_empty() && bytes + size > limit {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes += size;
+        part.push(event);
+    }
+    parts.push(part);
+    parts
+}
