@@ -7,6 +7,13 @@
 
 pub mod clock;
 pub mod controller;
+pub mod core;
+pub mod driver;
+pub mod metrics;
+mod office;
 pub mod plan;
+pub mod process;
+pub mod retry;
 pub mod scene;
 pub mod table;
+mod telling;

@@ -5,6 +5,8 @@ use skep_api::object::Object;
 use skep_api::record::Severity;
 use skep_api::time::Timestamp;
 
+pub use skep_store::{Expect, Guard};
+
 /// What a planner decided for one of its keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan<C> {
@@ -45,26 +47,6 @@ pub enum Write {
     Put(Key, Object),
     /// Deletes the key.
     Delete(Key),
-}
-
-/// What must still hold of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Guard {
-    /// The key.
-    pub key: Key,
-    /// What must hold.
-    pub expect: Expect,
-}
-
-/// What a guard expects of its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Expect {
-    /// It was last written at this revision.
-    Modified(i64),
-    /// It was created at this revision; it may have been written since.
-    Created(i64),
-    /// It is not there.
-    Absent,
 }
 
 /// What a controller may write is a type: a closed list of changes.

@@ -1,0 +1,255 @@
+//! The driver: connects a core to the store. One loop, in which everything that a controller does is polled, so that
+//! stopping the loop stops all of it.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use skep_api::ident::{IdentError, Name};
+use skep_api::key::Key;
+use skep_api::node::Session;
+use skep_api::object::Object;
+use skep_store::{Error, Event, Follow, KeyValue, Outcome, Put, Range, Store, Txn, Update, WatchBatch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Env;
+use crate::controller::Controller;
+use crate::core::{Answer, Core, Input, Observation, Output, TxnId};
+use crate::metrics::Metrics;
+use crate::office::{Change, Office, poll_or_wait};
+use crate::plan::{Transaction, Write};
+use crate::table::Stamp;
+use crate::telling::Telling;
+
+/// How long a stopping controller waits for what it has sent.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// How many transactions are sent at a time; the rest waits for their answers.
+const COMMITS_MAX: usize = 2_000;
+/// What tells a controller's own randomness from other parts of the process.
+const PURPOSE_CORE: u64 = 1;
+
+/// How a controller runs.
+#[derive(Debug, Clone)]
+pub struct DriverConfig {
+    /// Who it is, for people: `<host>:<pid>`.
+    pub holder: String,
+    /// How long a dead leader is waited for, in whole seconds; at least 2 s (etcd's least).
+    pub leader_ttl: Duration,
+    /// What it counts.
+    pub metrics: Metrics,
+}
+
+/// Why a controller stopped by itself. It starts clean when it is started again.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The store cannot go on.
+    #[error("the watch of etcd ended")]
+    Store(#[from] Error),
+    /// The controller's name is not one.
+    #[error("the controller's name cannot be part of a key")]
+    Name(#[from] IdentError),
+}
+
+type Answers = Vec<(TxnId, Result<Outcome, Error>)>;
+
+struct Driver<C: Controller> {
+    env: Env,
+    store: Store,
+    core: Core<C>,
+    office: Office,
+    telling: Telling,
+    metrics: Metrics,
+    unsent: Vec<(TxnId, Transaction)>,
+    sent: Option<BoxFuture<'static, Answers>>,
+    /// An answer was lost: nothing is sent until the leader key has been written again.
+    is_settling: bool,
+}
+
+/// Runs the controller `C` until `shutdown`, leading or standing by.
+///
+/// # Errors
+/// [`DriverError`] when it must start again with nothing remembered, such as after a restore of etcd.
+pub async fn run<C: Controller>(
+    env: Env,
+    store: Store,
+    config: DriverConfig,
+    shutdown: CancellationToken,
+) -> Result<(), DriverError> {
+    let identity = store.identity()?;
+    let key = Key::Leader(C::NAME.parse::<Name>()?);
+    let session = Object::from(Session { holder: config.holder, since: env.now() });
+    let value = session.encode(&key).map_err(|invalid| Error::Invalid { reason: invalid.reason })?;
+    let mut driver = Driver::<C> {
+        core: Core::new(&identity.cluster, env.random(PURPOSE_CORE)),
+        office: Office::new(store.clone(), key, value, config.leader_ttl),
+        telling: Telling::new(store.clone(), C::NAME, &env),
+        metrics: config.metrics,
+        unsent: Vec::new(),
+        sent: None,
+        is_settling: false,
+        env,
+        store,
+    };
+    let mut follow = driver.store.follow(vec![Range::controllers()]);
+    let result = driver.work(&mut follow, &shutdown).await;
+    driver.stop().await;
+    result
+}
+
+impl<C: Controller> Driver<C> {
+    async fn work(&mut self, follow: &mut Follow, shutdown: &CancellationToken) -> Result<(), DriverError> {
+        loop {
+            self.send();
+            self.metrics.observe(self.core.revision(), self.core.backlog(), self.office.fence().is_some());
+            let wake = self.core.wake_at().map(|instant| instant.since(self.env.now()).to_std());
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                change = self.office.next() => self.office_changed(change),
+                answers = poll_or_wait(&mut self.sent) => self.answered(answers),
+                update = follow.next() => self.updated(update?),
+                () = self.telling.work() => {}
+                () = sleep_for(wake) => self.handle(Input::Tick),
+            }
+        }
+    }
+
+    /// Waits for what is on its way, so that a standby begins with it, and gives leadership back.
+    async fn stop(mut self) {
+        if tokio::time::timeout(STOP_LIMIT, poll_or_wait(&mut self.sent)).await.is_err()
+            && self.sent.is_some()
+        {
+            tracing::warn!("stopped before etcd answered");
+        }
+        if tokio::time::timeout(STOP_LIMIT, self.office.resign()).await.is_err() {
+            tracing::warn!("leadership not given back: it ends with its lease");
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = self.env.now();
+        for output in self.core.handle(now, input) {
+            match output {
+                Output::Commit(transactions) => self.unsent.extend(transactions),
+                Output::Tell(notes) => self.telling.add(notes, now),
+            }
+        }
+    }
+
+    fn updated(&mut self, update: Update) {
+        match update {
+            Update::Resync(listing) => {
+                let entries = listing.entries.into_iter().map(observed).collect();
+                self.handle(Input::Resync { revision: listing.revision, entries });
+            }
+            Update::Changed(WatchBatch { revision, events }) => {
+                let entries = events.into_iter().map(observed_event).collect();
+                self.handle(Input::Changed { revision, entries });
+            }
+        }
+        let is_vacant = self.core.revision() > 0 && !self.core.has(self.office.key());
+        self.office.see(is_vacant, self.core.revision());
+    }
+
+    fn office_changed(&mut self, change: Change) {
+        self.sent = None;
+        self.unsent.clear();
+        self.is_settling = false;
+        match change {
+            Change::Leading { fence } => {
+                tracing::info!(controller = C::NAME, fence, "leading");
+                self.handle(Input::Leading { fence });
+            }
+            Change::Lost => {
+                tracing::info!(controller = C::NAME, "standing by");
+                self.handle(Input::Standby);
+            }
+        }
+    }
+
+    /// Sends what waits, if nothing is on its way: what comes up meanwhile goes into the next packs.
+    fn send(&mut self) {
+        let Some(fence) = self.office.fence() else { return };
+        if self.unsent.is_empty() || self.sent.is_some() || self.is_settling {
+            return;
+        }
+        let rest = self.unsent.split_off(self.unsent.len().min(COMMITS_MAX));
+        let batch = std::mem::replace(&mut self.unsent, rest);
+        let (ids, txns): (Vec<TxnId>, Vec<Txn>) =
+            batch.into_iter().map(|(id, transaction)| (id, encode(transaction))).unzip();
+        let fence = [skep_store::Guard::modified(self.office.key().clone(), fence)];
+        let store = self.store.clone();
+        self.metrics.sent(txns.len());
+        self.sent = Some(Box::pin(async move {
+            let answers = store.commit_all(&fence, txns).await;
+            ids.into_iter().zip(answers).collect()
+        }));
+    }
+
+    fn answered(&mut self, answers: Answers) {
+        self.sent = None;
+        let mut found = None;
+        let mut is_ambiguous = false;
+        let mut known = Vec::with_capacity(answers.len());
+        for (id, result) in answers {
+            let answer = match result {
+                Ok(Outcome::Committed { revision }) => Answer::Committed { revision },
+                Ok(Outcome::Refused { revision, failed }) => {
+                    found = failed.into_iter().find(|(key, _)| key == self.office.key()).or(found);
+                    Answer::Refused { revision }
+                }
+                Err(error) if error.is_ambiguous() => {
+                    tracing::warn!(%error, "settling");
+                    is_ambiguous = true;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "not written");
+                    Answer::Failed
+                }
+            };
+            self.metrics.answered(answer);
+            known.push((id, answer));
+        }
+        self.handle(Input::Answered(known));
+        if let Some((_, kv)) = found {
+            let change = self.office.refused(kv.as_ref());
+            self.office_changed(change);
+        } else if is_ambiguous {
+            self.is_settling = true;
+            self.office.settle();
+        }
+    }
+}
+
+fn encode(transaction: Transaction) -> Txn {
+    let mut txn = Txn { guards: transaction.guards, ..Txn::default() };
+    for write in transaction.writes {
+        match write {
+            Write::Put(key, object) => match object.encode(&key) {
+                Ok(value) => txn.puts.push(Put::new(key, value)),
+                Err(invalid) => tracing::error!(%key, %invalid, "a value that cannot be written is left out"),
+            },
+            Write::Delete(key) => txn.deletes.push(key),
+        }
+    }
+    txn
+}
+
+fn observed(kv: KeyValue) -> Observation {
+    let stamp = Stamp { created: kv.created, modified: kv.modified };
+    Observation { key: kv.key, value: Some((kv.value, stamp)) }
+}
+
+fn observed_event(event: Event) -> Observation {
+    match event {
+        Event::Put(kv) => observed(kv),
+        Event::Delete { key, .. } => Observation { key, value: None },
+    }
+}
+
+async fn sleep_for(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
