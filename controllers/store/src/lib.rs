@@ -16,6 +16,7 @@ mod lease;
 mod list;
 mod pack;
 mod range;
+pub mod rig;
 mod store;
 mod txn;
 mod version;
