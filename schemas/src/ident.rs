@@ -138,6 +138,26 @@ impl TaskName {
         let suffix = base36(u128::try_from(planned_at).unwrap_or_default(), 5);
         Self(format!("{service}.{slot}.{suffix}"))
     }
+
+    /// The name of its service.
+    pub fn service(&self) -> &str {
+        self.part(0)
+    }
+
+    /// Its slot, as text.
+    pub fn slot(&self) -> &str {
+        self.part(1)
+    }
+
+    /// The etcd revision on which it was planned: of two tasks of a slot, the newer one has the higher. 0 if the name
+    /// was not made by [`TaskName::new`].
+    pub fn planned_at(&self) -> u64 {
+        u64::from_str_radix(self.part(2), 36).unwrap_or_default()
+    }
+
+    fn part(&self, index: usize) -> &str {
+        self.0.split('.').nth(index).unwrap_or_default()
+    }
 }
 
 impl RecordId {
@@ -232,6 +252,7 @@ mod tests {
         let name = TaskName::new(&"web".parse()?, "1", 36 * 36 + 1);
         assert_eq!(name.as_str(), "web.1.00101");
         assert!(name.as_str().parse::<TaskName>().is_ok());
+        assert_eq!((name.service(), name.slot(), name.planned_at()), ("web", "1", 36 * 36 + 1));
         assert!("web.1".parse::<TaskName>().is_err());
         assert!("web.1.x.y".parse::<TaskName>().is_err());
         Ok(())

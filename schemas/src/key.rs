@@ -286,10 +286,18 @@ pub mod prefix {
     pub const REVISIONS: &str = "/skep/revisions/";
     /// Every status.
     pub const STATUS: &str = "/skep/status/";
+    /// Every service's summary.
+    pub const SERVICE_STATUSES: &str = "/skep/status/services/";
+    /// Every node's summary.
+    pub const NODE_STATUSES: &str = "/skep/status/nodes/";
+    /// What is said of every task.
+    pub const TASK_STATUSES: &str = "/skep/status/tasks/";
     /// Every Change.
     pub const CHANGES: &str = "/skep/log/changes/";
     /// Every Event.
     pub const EVENTS: &str = "/skep/log/events/";
+    /// Every lease's key: heartbeats and leaders.
+    pub const SESSIONS: &str = "/skep/sessions/";
     /// Every leader.
     pub const LEADERS: &str = "/skep/sessions/controllers/";
 

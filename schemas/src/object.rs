@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ident::{Name, Stack, Uid};
-use crate::key::Key;
+use crate::key::{Key, ServiceRef};
 use crate::manifest;
 use crate::node::{NodeReport, NodeSpec, NodeStatus, Session};
 use crate::record::{Change, Event, Owners};
@@ -51,6 +51,13 @@ pub struct Service {
     pub metadata: Metadata,
     /// What is wanted.
     pub spec: ServiceSpec,
+}
+
+impl Service {
+    /// Its stack and name.
+    pub fn reference(&self) -> ServiceRef {
+        ServiceRef::new(self.metadata.stack.clone(), self.metadata.name.clone())
+    }
 }
 
 /// A value that does not decode.
@@ -110,7 +117,7 @@ impl Object {
                 Self::Text(text.trim().into())
             }
             Key::Service(service) => Self::Service(manifest::decode_service(service, text)?.into()),
-            Key::Node(_) => Self::Node(manifest::decode_node(text)?.into()),
+            Key::Node(node) => Self::Node(manifest::decode_node(node, text)?.into()),
             Key::ServiceStatus(_) => Self::ServiceStatus(read(text)?),
             Key::NodeStatus(_) => Self::NodeStatus(read(text)?),
             Key::NodeReport(_) => Self::NodeReport(read(text)?),
@@ -134,8 +141,11 @@ impl Object {
     pub fn encode(&self, key: &Key) -> Result<Vec<u8>, Invalid> {
         match self {
             Self::Text(text) => Ok(text.as_bytes().to_vec()),
-            Self::Service(service) => manifest::encode(key, &service.metadata, &service.spec),
-            Self::Node(node) => manifest::encode_node(key, node),
+            Self::Service(service) => manifest::encode_service(service),
+            Self::Node(spec) => match key {
+                Key::Node(node) => manifest::encode_node(node, spec),
+                _ => Err(Invalid { reason: format!("{key} is not a node's key") }),
+            },
             Self::ServiceStatus(status) => block(status),
             Self::NodeStatus(status) => block(status),
             Self::NodeReport(value) => flow(value),

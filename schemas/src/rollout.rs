@@ -121,6 +121,17 @@ pub struct Control {
     pub paused: bool,
 }
 
+/// What the tasks of one slot say about the revision that it should run. Tasks that are to be removed say nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SlotRevisions {
+    /// What its newest task has; nothing if the slot is new.
+    pub newest: Option<u64>,
+    /// What the tasks have that are wanted RUNNING.
+    pub wanted: Vec<u64>,
+    /// What a task has that is observed RUNNING.
+    pub running: Option<u64>,
+}
+
 impl Batch {
     /// Whether `slot` may take the target.
     pub fn has(&self, slot: &Slot) -> bool {
@@ -132,8 +143,81 @@ impl Batch {
 }
 
 impl Rollout {
+    /// The revision that `slot` should run: the one rule by which the updater moves slots and replica makes tasks.
+    ///
+    /// What was once moved to the target stays there. A slot that is not its turn yet keeps what it runs, but a new
+    /// task is only ever made of the target or of `stable` (see [`Rollout::may_make`]).
+    pub fn revision_of(&self, slot: &Slot, tasks: &SlotRevisions) -> u64 {
+        let fallback = self.stable.unwrap_or(self.target);
+        let Some(newest) = tasks.newest else {
+            return if self.is_held() { fallback } else { self.target };
+        };
+        if self.batch.has(slot) || newest == self.target || tasks.wanted.contains(&self.target) {
+            return self.target;
+        }
+        if tasks.wanted.contains(&fallback) { fallback } else { tasks.running.unwrap_or(fallback) }
+    }
+
+    /// Whether tasks may be made of `revision`: not of one that was given up on the way.
+    pub fn may_make(&self, revision: u64) -> bool {
+        revision == self.target || Some(revision) == self.stable
+    }
+
     /// Whether new tasks in new slots take `stable`: the target is held or withdrawn.
     pub fn is_held(&self) -> bool {
         matches!(self.state, RolloutState::Paused | RolloutState::RollbackPaused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOT: Slot = Slot::Number(1);
+
+    fn rollout(batch: &[u32]) -> Rollout {
+        Rollout {
+            service: ServiceRef::new("shop".parse().unwrap(), "web".parse().unwrap()),
+            observed_version: 1,
+            stable: Some(1),
+            target: 3,
+            since: 1,
+            batch: Batch::Slots(batch.iter().copied().map(Slot::Number).collect()),
+            waiting: None,
+            total: 3,
+            failed: 0,
+            state: RolloutState::Updating,
+            message: String::new(),
+        }
+    }
+
+    fn slot(newest: u64, wanted: &[u64], running: Option<u64>) -> SlotRevisions {
+        SlotRevisions { newest: Some(newest), wanted: wanted.to_vec(), running }
+    }
+
+    #[test]
+    fn a_slot_moves_when_its_turn_comes_and_then_stays() {
+        assert_eq!(rollout(&[1]).revision_of(&SLOT, &slot(1, &[1], Some(1))), 3);
+        assert_eq!(rollout(&[2]).revision_of(&SLOT, &slot(1, &[1], Some(1))), 1);
+        assert_eq!(rollout(&[2]).revision_of(&SLOT, &slot(3, &[1], Some(1))), 3, "it was its turn before");
+        assert_eq!(rollout(&[2]).revision_of(&SLOT, &slot(4, &[3], None)), 3);
+    }
+
+    #[test]
+    fn a_slot_on_a_revision_that_was_given_up_keeps_it_only_while_it_runs() {
+        assert_eq!(rollout(&[2]).revision_of(&SLOT, &slot(2, &[2], Some(2))), 2);
+        assert_eq!(rollout(&[2]).revision_of(&SLOT, &slot(2, &[2], None)), 1);
+        assert!(!rollout(&[]).may_make(2) && rollout(&[]).may_make(1) && rollout(&[]).may_make(3));
+    }
+
+    #[test]
+    fn a_new_slot_takes_the_target_unless_the_rollout_is_held() {
+        let new = SlotRevisions::default();
+        let mut rollout = rollout(&[1]);
+        assert_eq!(rollout.revision_of(&SLOT, &new), 3);
+        rollout.state = RolloutState::Paused;
+        assert_eq!(rollout.revision_of(&SLOT, &new), 1);
+        rollout.stable = None;
+        assert_eq!(rollout.revision_of(&SLOT, &new), 3);
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ident::{NodeId, TaskName, Uid};
-use crate::key::ServiceRef;
+use crate::key::{Place, ServiceRef};
 use crate::service::Protocol;
 use crate::time::Timestamp;
 
@@ -179,6 +179,20 @@ pub struct TaskStatus {
 }
 
 impl TaskState {
+    /// The observed state of the task at `place`: what its status says. A task without one is ASSIGNED if it has a node;
+    /// one that had not ended when its node's spec was deleted is ORPHANED.
+    pub fn observed(place: &Place, status: Option<&TaskStatus>, node_exists: bool) -> Self {
+        let said = status.map(|status| status.state);
+        match place {
+            Place::Pending => said.unwrap_or(Self::Pending),
+            Place::Node(_) => match said {
+                Some(state) if state.is_terminal() || node_exists => state,
+                None if node_exists => Self::Assigned,
+                Some(_) | None => Self::Orphaned,
+            },
+        }
+    }
+
     /// Whether the task has ended: nothing of it runs, and it holds no resources.
     pub fn is_terminal(self) -> bool {
         self > Self::Running

@@ -1,7 +1,25 @@
-//! The only file that names the YAML crate: reading and writing plain values.
+//! The only file that names the YAML crates: plain values through serde, and the located tree for what people write.
+//!
+//! Everything that could make a small text expensive is refused while it is read: depth, aliases, sheer number.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StrInput, options};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::code;
+use crate::problem::Fault;
+use crate::tree::{Entry, Extent, Node, Position, Scalar, Value};
+
+/// The most documents in one text.
+pub const MAX_DOCUMENTS: usize = 500;
+/// How deep lists and mappings may be nested.
+pub const MAX_DEPTH: usize = 32;
+/// The most values in one text; with [`MAX_DEPTH`] it bounds the memory that reading takes.
+pub const MAX_VALUES: usize = 100_000;
 
 /// Why a text is not the YAML that was wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,12 +29,312 @@ pub struct YamlError {
     pub message: String,
 }
 
-/// Reads one document.
+/// One document of a text.
+#[derive(Debug, Default)]
+pub struct Document {
+    /// Its value; none if it is empty, or broken beyond reading.
+    pub root: Option<Node>,
+    /// What is wrong with it as YAML.
+    pub faults: Vec<Fault>,
+}
+
+/// Reads one document as a typed value.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
-    serde_saphyr::from_str(text).map_err(|error| YamlError { message: error.to_string() })
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            max_nodes: MAX_VALUES,
+            max_anchors: 0,
+            max_aliases: 0,
+            max_documents: 1,
+        },
+    };
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| YamlError { message: error.without_snippet().to_string() })
 }
 
 /// Writes one document in block form.
 pub fn to_string<T: Serialize>(value: &T) -> Result<String, YamlError> {
-    serde_saphyr::to_string(value).map_err(|error| YamlError { message: error.to_string() })
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let mut text = String::new();
+    serde_saphyr::to_fmt_writer_with_options(&mut text, value, options)
+        .map_err(|error| YamlError { message: error.to_string() })?;
+    Ok(text)
+}
+
+/// Reads all documents of a text. A document that is broken does not hide those after it.
+pub fn documents(text: &str) -> Vec<Document> {
+    let options = options! {
+        emit_comments: false,
+        emit_unresolved_aliases: true,
+        disallow_directives: true,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+    };
+    let mut parser = Parser::new_from_str_with_options(text, options);
+    let mut reader = Reader {
+        text,
+        lines: OnceCell::new(),
+        done: Vec::new(),
+        current: Document::default(),
+        open: Vec::new(),
+        values: 0,
+    };
+    while reader.step(&mut parser).is_some() {}
+    reader.finish_document();
+    reader.done
+}
+
+/// A list or mapping whose end has not come yet.
+struct Open {
+    start: Position,
+    items: Vec<Node>,
+    entries: Vec<Entry>,
+    is_mapping: bool,
+    key: Option<(String, Extent)>,
+}
+
+/// Builds trees from the parser's events.
+struct Reader<'a> {
+    text: &'a str,
+    lines: OnceCell<Vec<&'a str>>,
+    done: Vec<Document>,
+    current: Document,
+    open: Vec<Open>,
+    values: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Takes one event; `None` at the end of the text.
+    fn step(&mut self, parser: &mut Parser<'a, StrInput<'a>>) -> Option<()> {
+        let outcome = match parser.next_event()? {
+            Ok((event, span)) => self.take(event, extent(span)),
+            Err(error) => Err(self.explain(&error)),
+        };
+        if let Err(fault) = outcome {
+            let is_final = fault.code == code::TOO_LARGE;
+            self.abandon(fault);
+            if is_final || !parser.proceed_next_document().unwrap_or(false) {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Gives up the current document: what was read of it would mislead.
+    fn abandon(&mut self, fault: Fault) {
+        self.open.clear();
+        self.current.root = None;
+        self.current.faults.push(fault);
+        self.finish_document();
+    }
+
+    fn finish_document(&mut self) {
+        let document = std::mem::take(&mut self.current);
+        if document.root.is_some() || !document.faults.is_empty() {
+            self.done.push(document);
+        }
+    }
+
+    fn take(&mut self, event: Event<'a>, extent: Extent) -> Result<(), Fault> {
+        match event {
+            Event::DocumentStart(..) if self.done.len() >= MAX_DOCUMENTS => {
+                return Err(Fault::new(
+                    code::TOO_LARGE,
+                    extent,
+                    format!("a file holds at most {MAX_DOCUMENTS} documents"),
+                ));
+            }
+            Event::DocumentEnd => self.finish_document(),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_extras(anchor, tag.is_some(), extent);
+                self.scalar(text, style == ScalarStyle::Plain, extent)?;
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.refuse_extras(anchor, tag.is_some(), extent);
+                self.begin(false, extent)?;
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.refuse_extras(anchor, tag.is_some(), extent);
+                self.begin(true, extent)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(extent)?,
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                self.refuse("an alias", extent);
+                self.scalar(Cow::Borrowed(""), true, extent)?;
+            }
+            Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::Anchor(..) => {}
+            #[allow(unreachable_patterns, reason = "comments exist if another crate asks for them")]
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn refuse_extras(&mut self, anchor: usize, has_tag: bool, extent: Extent) {
+        if anchor != 0 {
+            self.refuse("an anchor", extent);
+        }
+        if has_tag {
+            self.refuse("a tag", extent);
+        }
+    }
+
+    fn refuse(&mut self, what: &str, extent: Extent) {
+        let fault = Fault::new(code::YAML_FEATURE, extent, format!("{what} is not allowed"));
+        self.current.faults.push(fault.hint("write the value out"));
+    }
+
+    fn begin(&mut self, is_mapping: bool, extent: Extent) -> Result<(), Fault> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(too_deep(extent));
+        }
+        if self.open.last().is_some_and(|open| open.is_mapping && open.key.is_none()) {
+            return Err(Fault::new(code::SYNTAX, extent, "a list or mapping cannot be a key"));
+        }
+        self.open.push(Open {
+            start: extent.start,
+            items: Vec::new(),
+            entries: Vec::new(),
+            is_mapping,
+            key: None,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self, extent: Extent) -> Result<(), Fault> {
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let value = if open.is_mapping {
+            Value::Mapping(self.without_duplicates(open.entries))
+        } else {
+            Value::Sequence(open.items)
+        };
+        self.place(Node { value, extent: Extent { start: open.start, end: extent.end } })
+    }
+
+    fn scalar(&mut self, text: Cow<'a, str>, plain: bool, extent: Extent) -> Result<(), Fault> {
+        if text.contains('\0') {
+            self.current.faults.push(Fault::new(
+                code::NOT_TEXT,
+                extent,
+                "a text cannot hold a NUL character",
+            ));
+        }
+        if let Some(open) = self.open.last_mut()
+            && open.is_mapping
+            && open.key.is_none()
+        {
+            if plain && text == "<<" {
+                self.current.faults.push(
+                    Fault::new(code::YAML_FEATURE, extent, "a merge key is not allowed")
+                        .hint("write the values out"),
+                );
+            }
+            open.key = Some((text.into_owned(), extent));
+            return Ok(());
+        }
+        self.place(Node { value: Value::Scalar(Scalar { text: text.into_owned(), plain }), extent })
+    }
+
+    /// Puts a finished value where it belongs.
+    fn place(&mut self, node: Node) -> Result<(), Fault> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            let message = format!("a file holds at most {MAX_VALUES} values");
+            return Err(Fault::new(code::TOO_LARGE, node.extent, message));
+        }
+        match self.open.last_mut() {
+            None => self.current.root = Some(node),
+            Some(open) if !open.is_mapping => open.items.push(node),
+            Some(open) => {
+                if let Some((key, extent)) = open.key.take() {
+                    open.entries.push(Entry { key, extent, value: node });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports keys that come twice; the first one stays.
+    fn without_duplicates(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
+        let mut order: Vec<(usize, &Entry)> = entries.iter().enumerate().collect();
+        order.sort_by(|(_, left), (_, right)| left.key.cmp(&right.key));
+        let mut dropped = BTreeSet::new();
+        for pair in order.windows(2) {
+            let [(_, first), (index, second)] = pair else { continue };
+            if first.key == second.key {
+                let Position { line, column } = first.extent.start;
+                let fault = Fault::new(
+                    code::DUPLICATE_KEY,
+                    second.extent,
+                    format!("the key `{}` comes twice", second.key),
+                );
+                self.current
+                    .faults
+                    .push(fault.hint(format!("it is at line {line}, column {column} already")));
+                dropped.insert(*index);
+            }
+        }
+        let mut index = 0;
+        let mut kept = entries;
+        kept.retain(|_| {
+            index += 1;
+            !dropped.contains(&(index - 1))
+        });
+        kept
+    }
+
+    /// The parser's error in our words.
+    fn explain(&self, error: &ScanError) -> Fault {
+        let at = Position { line: error.marker().line(), column: error.marker().col() + 1 };
+        let extent = Extent { start: at, end: at };
+        let kind = error.kind();
+        if matches!(kind, ErrorKind::RecursionLimitExceeded) {
+            return too_deep(extent);
+        }
+        if let Some(fault) = self.explain_tab(at) {
+            return fault;
+        }
+        if matches!(kind, ErrorKind::DirectiveDisallowed) {
+            return Fault::new(code::YAML_FEATURE, extent, "a directive is not allowed")
+                .hint("remove the line");
+        }
+        Fault::new(code::SYNTAX, extent, kind.to_string()).hint(advice(kind))
+    }
+
+    /// A tab in front of the line's text, or of the one before, is behind most of what the parser then complains about.
+    fn explain_tab(&self, at: Position) -> Option<Fault> {
+        let lines = self.lines.get_or_init(|| self.text.lines().collect());
+        let line = lines.get(at.line.saturating_sub(1))?;
+        let indent = line.chars().take_while(|c| matches!(c, ' ' | '\t'));
+        let column = indent.clone().position(|c| c == '\t')? + 1;
+        let start = Position { line: at.line, column };
+        let end = Position { line: at.line, column: indent.count() + 1 };
+        let fault = Fault::new(code::TAB, Extent { start, end }, "a tab cannot be used for indentation");
+        Some(fault.hint("use spaces"))
+    }
+}
+
+fn too_deep(extent: Extent) -> Fault {
+    let message = format!("lists and mappings are nested more than {MAX_DEPTH} deep");
+    Fault::new(code::TOO_DEEP, extent, message)
+}
+
+/// What usually helps.
+fn advice(kind: &ErrorKind) -> &'static str {
+    if matches!(kind, ErrorKind::MappingValueNotAllowed) {
+        "put quotes around a value that holds `: `, or check the indentation"
+    } else if matches!(kind, ErrorKind::UnclosedQuotedScalar) {
+        "the closing quote is missing"
+    } else if matches!(kind, ErrorKind::UnexpectedCharacter { .. }) {
+        "put quotes around a value that begins with this character"
+    } else if matches!(kind, ErrorKind::InvalidIndentation | ErrorKind::ExpectedBlockMappingKey) {
+        "check the indentation"
+    } else {
+        ""
+    }
+}
+
+fn extent(span: granit_parser::Span) -> Extent {
+    let position = |marker: granit_parser::Marker| Position { line: marker.line(), column: marker.col() + 1 };
+    Extent { start: position(span.start), end: position(span.end) }
 }

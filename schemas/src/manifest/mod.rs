@@ -1,0 +1,292 @@
+//! Manifests: objects as people write them, in the envelope `apiVersion`, `kind`, `metadata`, `spec`.
+//!
+//! [`read`] collects every problem of every document of every file. What etcd holds goes the same way
+//! ([`decode_service`], [`decode_node`]), so a hand-written `etcdctl put` is treated as an apply.
+
+mod read;
+mod shape;
+mod suggest;
+mod unsupported;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::code;
+use crate::ident::{NodeId, Uid};
+use crate::key::{Key, ServiceRef};
+use crate::node::NodeSpec;
+use crate::object::{API_VERSION, Invalid, Metadata, OBJECT_MAX_BYTES, Object, Service};
+use crate::problem::{Fault, Problem, Severity};
+use crate::tree::{Extent, Position};
+use crate::yaml;
+
+/// The largest file that is read, in bytes.
+pub const SOURCE_MAX_BYTES: usize = 1 << 20;
+/// The most problems of one file that are told.
+pub const PROBLEMS_MAX: usize = 100;
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+/// An object as a file describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manifest {
+    /// A service.
+    Service(Service),
+    /// What people say of a machine.
+    Node {
+        /// Which machine.
+        id: NodeId,
+        /// What they say.
+        spec: NodeSpec,
+    },
+}
+
+/// A value with the place where it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// The file.
+    pub source: String,
+    /// The line on which its document begins, from 1.
+    pub line: usize,
+    /// The column on which its document begins, from 1.
+    pub column: usize,
+    /// What was written, and nothing else: values in their usual spelling, without defaults, status and `x-` keys.
+    pub applied: serde_json::Value,
+}
+
+/// What a set of files says.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The objects, in the order in which they are written; only those without errors.
+    pub documents: Vec<Located<Manifest>>,
+    /// What is wrong, in the same order.
+    pub problems: Vec<Problem>,
+}
+
+/// What a node is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeMetadata {
+    /// The id of the machine; what people call it is `spec.name`.
+    pub name: NodeId,
+    /// Only on reading: the etcd revision of the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// Only on reading: the object's identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Uid>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a, M, S> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: &'a M,
+    spec: &'a S,
+}
+
+impl Source {
+    /// The file `name` with this content.
+    pub fn new(name: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        Self { name: name.into(), content: content.into() }
+    }
+}
+
+impl Manifest {
+    /// The key under which etcd holds it.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Service(service) => Key::Service(service.reference()),
+            Self::Node { id, .. } => Key::Node(id.clone()),
+        }
+    }
+
+    /// The value that etcd holds.
+    pub fn object(&self) -> Object {
+        match self {
+            Self::Service(service) => service.clone().into(),
+            Self::Node { spec, .. } => spec.clone().into(),
+        }
+    }
+}
+
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(service) => write!(f, "Service/{}", service.reference()),
+            Self::Node { id, .. } => write!(f, "Node/{id}"),
+        }
+    }
+}
+
+impl Reading {
+    /// How many problems are errors.
+    pub fn errors(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.severity() == Severity::Error).count()
+    }
+}
+
+/// Reads all documents of all files. Nothing may be applied while [`Reading::errors`] is not zero.
+pub fn read(sources: &[Source]) -> Reading {
+    let mut reading = Reading::default();
+    let mut first: BTreeMap<String, (String, Extent)> = BTreeMap::new();
+    for source in sources {
+        let mut faults = Vec::new();
+        let text = match text(&source.content) {
+            Ok(text) => text,
+            Err(fault) => {
+                faults.push(fault);
+                ""
+            }
+        };
+        for document in read::text(text) {
+            faults.extend(document.faults);
+            let Some((value, applied)) = document.manifest else { continue };
+            let at = document.extent.start;
+            let name = value.key().to_string();
+            if let Some((file, there)) = first.get(&name) {
+                faults.push(comes_twice(&value, document.extent, file, there.start));
+                continue;
+            }
+            first.insert(name, (source.name.clone(), document.extent));
+            let (line, column) = (at.line, at.column);
+            reading.documents.push(Located { value, source: source.name.clone(), line, column, applied });
+        }
+        reading.problems.extend(problems(faults, &source.name, text));
+    }
+    reading
+}
+
+/// Reads the service at the key of `service`.
+///
+/// # Errors
+/// [`Invalid`] names everything that is wrong with it.
+pub fn decode_service(service: &ServiceRef, text: &str) -> Result<Service, Invalid> {
+    match decode(text)? {
+        Manifest::Service(found) if found.reference() == *service => Ok(found),
+        other => {
+            Err(Invalid { reason: format!("it describes {other}, but lies under the key of {service}") })
+        }
+    }
+}
+
+/// Reads the spec of the node `node`.
+///
+/// # Errors
+/// [`Invalid`] names everything that is wrong with it.
+pub fn decode_node(node: &NodeId, text: &str) -> Result<NodeSpec, Invalid> {
+    match decode(text)? {
+        Manifest::Node { id, spec } if id == *node => Ok(spec),
+        other => {
+            Err(Invalid { reason: format!("it describes {other}, but lies under the key of node {node}") })
+        }
+    }
+}
+
+/// Writes a service in block form.
+///
+/// # Errors
+/// [`Invalid`] if it is larger than an object may be.
+pub fn encode_service(service: &Service) -> Result<Vec<u8>, Invalid> {
+    let metadata = Metadata { version: None, uid: None, ..service.metadata.clone() };
+    write("Service", &metadata, &service.spec)
+}
+
+/// Writes the spec of the node `node` in block form.
+///
+/// # Errors
+/// [`Invalid`] if it is larger than an object may be.
+pub fn encode_node(node: &NodeId, spec: &NodeSpec) -> Result<Vec<u8>, Invalid> {
+    write("Node", &NodeMetadata { name: node.clone(), version: None, uid: None }, spec)
+}
+
+fn write<M: Serialize, S: Serialize>(kind: &'static str, metadata: &M, spec: &S) -> Result<Vec<u8>, Invalid> {
+    let text = yaml::to_string(&Envelope { api_version: API_VERSION, kind, metadata, spec })
+        .map_err(|error| Invalid { reason: error.to_string() })?;
+    if text.len() > OBJECT_MAX_BYTES {
+        return Err(Invalid { reason: format!("the object is larger than {} KiB", OBJECT_MAX_BYTES / 1024) });
+    }
+    Ok(text.into_bytes())
+}
+
+/// The one object of a text; what is wrong with it, on one line.
+fn decode(text: &str) -> Result<Manifest, Invalid> {
+    if text.len() > OBJECT_MAX_BYTES {
+        return Err(Invalid { reason: format!("the object is larger than {} KiB", OBJECT_MAX_BYTES / 1024) });
+    }
+    let mut documents = read::text(text);
+    let document = documents.pop().filter(|_| documents.is_empty());
+    let Some(document) = document else {
+        return Err(Invalid { reason: "one document is wanted".to_owned() });
+    };
+    let is_error = |fault: &&Fault| fault.code.severity() == Severity::Error;
+    match document.manifest {
+        Some((manifest, _)) => Ok(manifest),
+        None => Err(Invalid { reason: one_line(document.faults.iter().filter(is_error)) }),
+    }
+}
+
+fn one_line<'a>(faults: impl Iterator<Item = &'a Fault>) -> String {
+    const SHOWN: usize = 3;
+    let mut faults = faults.map(|fault| format!("line {}: {}", fault.extent.start.line, fault.message));
+    let mut shown: Vec<String> = faults.by_ref().take(SHOWN).collect();
+    let rest = faults.count();
+    if rest > 0 {
+        shown.push(format!("and {rest} more"));
+    }
+    shown.join("; ")
+}
+
+/// The text of a file, if it is text that may be read.
+fn text(content: &[u8]) -> Result<&str, Fault> {
+    let nowhere = Extent::default();
+    if content.len() > SOURCE_MAX_BYTES {
+        let message = format!("the file is larger than {} KiB", SOURCE_MAX_BYTES / 1024);
+        return Err(Fault::new(code::TOO_LARGE, nowhere, message));
+    }
+    let text = std::str::from_utf8(content).map_err(|error| {
+        let message = format!("the file is not UTF-8 text: byte {} is wrong", error.valid_up_to() + 1);
+        Fault::new(code::NOT_TEXT, nowhere, message)
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match text.bytes().position(|byte| byte == 0) {
+        None => Ok(text),
+        Some(at) => {
+            let message = format!("the file is not text: byte {} is NUL", at + 1);
+            Err(Fault::new(code::NOT_TEXT, nowhere, message))
+        }
+    }
+}
+
+fn comes_twice(manifest: &Manifest, extent: Extent, file: &str, there: Position) -> Fault {
+    let message = format!("{manifest} comes twice");
+    let hint = format!("it is at {file}:{}:{} already", there.line, there.column);
+    Fault::new(code::DUPLICATE_OBJECT, extent, message).hint(hint)
+}
+
+/// The faults of one file as people see them, by position.
+fn problems(mut faults: Vec<Fault>, file: &str, text: &str) -> Vec<Problem> {
+    faults.sort_by_key(|fault| fault.extent.start);
+    let lines: Vec<&str> = text.lines().collect();
+    let more = faults.len().saturating_sub(PROBLEMS_MAX);
+    faults.truncate(PROBLEMS_MAX);
+    if let (1.., Some(last)) = (more, faults.last()) {
+        let message = format!("{more} more problems in this file are not shown");
+        faults.push(Fault::new(code::TOO_LARGE, last.extent, message));
+    }
+    faults.into_iter().map(|fault| fault.in_file(file, &lines)).collect()
+}

@@ -1,0 +1,182 @@
+//! What is wrong with a manifest, where, and what to do about it.
+
+use std::fmt;
+
+use crate::tree::Extent;
+
+/// A kind of problem. Its id is stable: people search for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Code {
+    /// `E` or `W` and four digits.
+    pub id: &'static str,
+    /// What it means, in one line.
+    pub meaning: &'static str,
+}
+
+/// Whether a problem stops an apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It does.
+    Error,
+    /// It does not.
+    Warning,
+}
+
+/// A problem with the part of a document that it is about, before its file is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Which kind.
+    pub code: Code,
+    /// Where.
+    pub extent: Extent,
+    /// What is wrong.
+    pub message: String,
+    /// What to do; may be empty.
+    pub hint: String,
+}
+
+/// A problem as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which kind.
+    pub code: Code,
+    /// What is wrong.
+    pub message: String,
+    /// What to do; may be empty.
+    pub hint: String,
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// That line of the file, without control characters.
+    pub source_line: String,
+    /// How many characters the problem covers on that line.
+    pub width: usize,
+}
+
+/// What a piece of a printed problem is, for those who colour it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `error[E0107]`.
+    Level,
+    /// What is wrong.
+    Message,
+    /// File, line numbers and rules.
+    Gutter,
+    /// The line of the file.
+    Source,
+    /// The carets under it.
+    Caret,
+    /// What to do.
+    Hint,
+}
+
+/// The longest source line that is shown, in characters.
+const LINE_MAX_CHARS: usize = 160;
+
+impl Code {
+    /// Whether such a problem stops an apply.
+    pub fn severity(self) -> Severity {
+        if self.id.starts_with('W') { Severity::Warning } else { Severity::Error }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+impl Fault {
+    /// A fault of the kind `code` at `extent`.
+    pub fn new(code: Code, extent: Extent, message: impl Into<String>) -> Self {
+        Self { code, extent, message: message.into(), hint: String::new() }
+    }
+
+    /// The same, with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    /// The problem that it is in `file`, whose text is `lines`.
+    pub fn in_file(self, file: &str, lines: &[&str]) -> Problem {
+        let Extent { start, end } = self.extent;
+        let full = lines.get(start.line.saturating_sub(1)).copied().unwrap_or_default();
+        let source_line = printable(full.chars().take(LINE_MAX_CHARS));
+        let until = if end.line == start.line { end.column } else { full.trim_end().chars().count() + 1 };
+        let shown = LINE_MAX_CHARS.saturating_sub(start.column.saturating_sub(1));
+        Problem {
+            code: self.code,
+            message: printable(self.message.chars()),
+            hint: printable(self.hint.chars()),
+            file: printable(file.chars()),
+            line: start.line,
+            column: start.column,
+            source_line,
+            width: until.saturating_sub(start.column).min(shown).max(1),
+        }
+    }
+}
+
+impl Problem {
+    /// Whether it stops an apply.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+
+    /// The pieces of its printed form, in order; [`fmt::Display`] puts them together.
+    pub fn parts(&self) -> Vec<(Part, String)> {
+        let number = self.line.to_string();
+        let margin = number.len().max(4);
+        let level = format!("{}[{}]", self.severity(), self.code.id);
+        let mut parts = vec![
+            (Part::Level, level),
+            (Part::Message, format!(": {}\n", self.message)),
+            (Part::Gutter, format!("  --> {}:{}:{}\n", self.file, self.line, self.column)),
+        ];
+        if self.source_line.trim().is_empty() {
+            if !self.hint.is_empty() {
+                parts.push((Part::Gutter, format!("{:margin$} = ", "")));
+                parts.push((Part::Hint, format!("{}\n", self.hint)));
+            }
+            return parts;
+        }
+        let indent = " ".repeat(self.column.saturating_sub(1));
+        parts.push((Part::Gutter, format!("{number:>margin$} | ")));
+        parts.push((Part::Source, format!("{}\n", self.source_line.trim_end())));
+        parts.push((Part::Gutter, format!("{:margin$} | {indent}", "")));
+        parts.push((Part::Caret, "^".repeat(self.width)));
+        let space = if self.hint.is_empty() { "" } else { " " };
+        parts.push((Part::Hint, format!("{space}{}\n", self.hint)));
+        parts
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts().iter().try_for_each(|(_, text)| f.write_str(text))
+    }
+}
+
+/// Text without control characters, which could move a terminal's cursor; a tab becomes a space, so columns stay.
+fn printable(chars: impl Iterator<Item = char>) -> String {
+    chars
+        .map(|c| match c {
+            '\t' => ' ',
+            c if c.is_control() || is_bidi_control(c) => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// Characters that reorder the text around them.
+fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

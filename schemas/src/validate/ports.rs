@@ -1,0 +1,22 @@
+//! Published ports: no two may claim the same one.
+
+use std::collections::BTreeMap;
+
+use super::Report;
+use crate::code;
+use crate::object::Service;
+use crate::tree::Step;
+
+pub(super) fn check(service: &Service, report: &mut Report<'_>) {
+    let mut seen = BTreeMap::new();
+    for (index, port) in service.spec.ports.iter().enumerate().filter(|(_, port)| port.published != 0) {
+        let path: [Step<'_>; 4] = ["spec".into(), "ports".into(), index.into(), "published".into()];
+        if let Some(first) = seen.get(&(port.published, port.protocol)) {
+            let message = format!("port {} is published twice", port.published);
+            let hint = format!("it is at line {first} already");
+            report.fault(code::DUPLICATE_ITEM, &path, message, hint);
+        } else {
+            seen.insert((port.published, port.protocol), report.line(&path));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The process in the container: image, environment, host name, signals.
+
+use super::{LABEL_MAX_BYTES, Report, mounts, steps};
+use crate::code;
+use crate::image::{ImageError, ImageReference};
+use crate::object::Service;
+use crate::tree::Step;
+
+/// The longest host name, in bytes (RFC 1035).
+const HOSTNAME_MAX_BYTES: usize = 253;
+/// Linux' signals, without `SIG`.
+const SIGNALS: &[&str] = &[
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE",
+    "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU",
+    "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
+];
+
+pub(super) fn image(service: &Service, report: &mut Report<'_>) {
+    let outcome: Result<ImageReference, ImageError> = service.spec.task.image.parse();
+    if let Err(error) = outcome {
+        report.fault(code::BAD_IMAGE, &steps(&["spec", "task", "image"]), error.to_string(), "");
+    }
+}
+
+pub(super) fn env(service: &Service, report: &mut Report<'_>) {
+    for (name, value) in &service.spec.task.env {
+        let path = [steps(&["spec", "task", "env"]).as_slice(), &[Step::Key(name)]].concat();
+        if name.is_empty() || name.contains('=') {
+            let message = format!("{name:?} cannot be the name of an environment variable");
+            report.fault(code::MALFORMED, &path, message, "it is not empty and has no `=`");
+        }
+        report.no_template(&path, value);
+    }
+}
+
+pub(super) fn hostname(service: &Service, report: &mut Report<'_>) {
+    let Some(name) = &service.spec.task.hostname else { return };
+    let path = steps(&["spec", "task", "hostname"]);
+    if name.contains("{{") {
+        report.no_template(&path, name);
+    } else if name.len() > HOSTNAME_MAX_BYTES || !name.split('.').all(is_dns_label) {
+        let message = format!("{name:?} is not a host name");
+        let hint = "use letters, digits and '-', with '.' between the parts";
+        report.fault(code::MALFORMED, &path, message, hint);
+    }
+}
+
+pub(super) fn workdir(service: &Service, report: &mut Report<'_>) {
+    if let Some(path) = &service.spec.task.workdir {
+        mounts::absolute(path, "`workdir`", &steps(&["spec", "task", "workdir"]), report);
+    }
+}
+
+pub(super) fn stop_signal(service: &Service, report: &mut Report<'_>) {
+    let Some(signal) = service.spec.task.stop_signal.as_deref() else { return };
+    if !is_signal(signal) {
+        let shown: String = signal.chars().take(LABEL_MAX_BYTES).collect();
+        let message = format!("{shown:?} is not a signal");
+        report.fault(
+            code::UNKNOWN_VALUE,
+            &steps(&["spec", "task", "stopSignal"]),
+            message,
+            "such as SIGTERM or SIGINT",
+        );
+    }
+}
+
+/// A name with or without `SIG`, a number from 1 to 64, or a distance from a real-time signal.
+fn is_signal(text: &str) -> bool {
+    if let Ok(number) = text.parse::<u8>() {
+        return (1..=64).contains(&number);
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let distance = name.strip_prefix("RTMIN+").or_else(|| name.strip_prefix("RTMAX-"));
+    SIGNALS.contains(&name) || distance.is_some_and(|n| n.parse::<u8>().is_ok_and(|n| n <= 15))
+}
+
+fn is_dns_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}

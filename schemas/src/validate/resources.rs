@@ -1,0 +1,54 @@
+//! Amounts: Docker cannot give a container less than this.
+
+use super::Report;
+use crate::code;
+use crate::object::Service;
+use crate::quantity::{Cpus, Memory};
+use crate::tree::Step;
+
+/// A thousandth of a core.
+const CPUS_MIN: Cpus = Cpus::from_nanos(1_000_000);
+/// 4 MiB.
+const MEMORY_MIN: Memory = Memory::from_bytes(4 << 20);
+
+pub(super) fn check(service: &Service, report: &mut Report<'_>) {
+    let resources = &service.spec.task.resources;
+    let (limits, reservations) = (&resources.limits, &resources.reservations);
+    for (section, cpus, memory) in
+        [("limits", limits.cpus, limits.memory), ("reservations", reservations.cpus, reservations.memory)]
+    {
+        if let Some(cpus) = cpus.filter(|cpus| *cpus < CPUS_MIN) {
+            let message = format!("{cpus} CPUs are less than {CPUS_MIN}");
+            report.fault(code::TOO_SMALL, &path(&[section, "cpus"]), message, "");
+        }
+        if let Some(memory) = memory.filter(|memory| *memory < MEMORY_MIN) {
+            let message = format!("{} bytes of memory are less than {MEMORY_MIN}", memory.as_bytes());
+            report.fault(
+                code::TOO_SMALL,
+                &path(&[section, "memory"]),
+                message,
+                "did you forget the unit, such as Mi?",
+            );
+        }
+    }
+    if let (Some(limit), Some(reserved)) = (limits.cpus, reservations.cpus)
+        && reserved > limit
+    {
+        let message = format!("{reserved} CPUs are reserved, more than the limit of {limit}");
+        report.fault(code::CONFLICT, &path(&["reservations", "cpus"]), message, "");
+    }
+    if let (Some(limit), Some(reserved)) = (limits.memory, reservations.memory)
+        && reserved > limit
+    {
+        let message = format!("{reserved} of memory are reserved, more than the limit of {limit}");
+        report.fault(code::CONFLICT, &path(&["reservations", "memory"]), message, "");
+    }
+    if resources.swap.is_some() && limits.memory.is_none() {
+        let message = "swap is limited only together with memory";
+        report.fault(code::CONFLICT, &path(&["swap"]), message, "add `limits: {memory: …}`");
+    }
+}
+
+fn path<'a>(rest: &[&'a str]) -> Vec<Step<'a>> {
+    super::steps(&[&["spec", "task", "resources"], rest].concat())
+}
