@@ -12,6 +12,8 @@ mod cut;
 mod overlay;
 mod queue;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -268,8 +270,7 @@ impl<C: Controller> Core<C> {
 
     /// Applies an own write to the world.
     fn lay_over(&mut self, key: &Key) {
-        let Some(entry) = self.overlay.get(key) else { return };
-        for plan in self.world.apply(key, entry.as_ref()) {
+        for plan in self.world.apply(key, self.overlay.entry(key)) {
             self.queue.push(plan);
         }
     }

@@ -1,4 +1,4 @@
-//! The main() kit: what every long-running process of Skep does the same way.
+//! The `main()` kit: what every long-running process of Skep does the same way.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -30,9 +30,9 @@ impl Overlay {
         self.writes.contains_key(key)
     }
 
-    /// The state that an own write gives `key`, if there is one.
-    pub(super) fn get(&self, key: &Key) -> Option<Option<Entry>> {
-        self.writes.get(key).map(|write| write.entry.clone())
+    /// What an own write leaves at `key`; nothing if it deletes it.
+    pub(super) fn entry(&self, key: &Key) -> Option<&Entry> {
+        self.writes.get(key).and_then(|write| write.entry.as_ref())
     }
 
     /// Whether `transaction` compares or writes a key whose revision is not known yet.

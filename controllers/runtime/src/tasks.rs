@@ -1,0 +1,254 @@
+//! Tasks joined with their statuses and with what is known of their nodes, by service and slot.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skep_api::ident::{Name, NodeId, Uid};
+use skep_api::key::{Key, Place, ServiceRef, TaskRef};
+use skep_api::node::{NodeSpec, NodeState, NodeStatus};
+use skep_api::task::{DesiredState, Slot, Task, TaskState, TaskStatus};
+
+use crate::plan::{Expect, Guard};
+use crate::table::{Entry, Table, Versioned};
+
+/// Every task, and what is known of it.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    tasks: Table<TaskRef, Task>,
+    statuses: Table<TaskRef, TaskStatus>,
+    nodes: Table<NodeId, NodeSpec>,
+    node_statuses: Table<NodeId, NodeStatus>,
+    by_service: BTreeMap<Uid, BTreeMap<Slot, BTreeSet<TaskRef>>>,
+    by_node: BTreeMap<NodeId, BTreeMap<TaskRef, Uid>>,
+    damaged: BTreeMap<ServiceRef, BTreeSet<TaskRef>>,
+}
+
+/// Whose tasks moved.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// The service with this uid.
+    Uid(Uid),
+    /// The service of this name: all that the key of a task tells whose value does not decode.
+    Named(ServiceRef),
+}
+
+/// Where a task is, and whether its node can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// It has no node yet.
+    None,
+    /// It is on a node that is not known to be lost.
+    Node,
+    /// Its node is Down, as its status says that was written at this revision.
+    Down(i64),
+    /// The spec of its node was deleted.
+    Removed,
+}
+
+/// One task with everything that is known of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// Its key.
+    pub at: &'a TaskRef,
+    /// What is wanted of it.
+    pub task: &'a Versioned<Task>,
+    /// What is said of it.
+    pub status: Option<&'a Versioned<TaskStatus>>,
+    /// Its observed state.
+    pub state: TaskState,
+    /// Where it is.
+    pub home: Home,
+    /// Whether its status does not decode, so that nobody knows how far it is.
+    pub is_damaged: bool,
+}
+
+impl Tasks {
+    /// Makes `entry` the state of `key`, and names whose tasks it concerns. Keys of other kinds change nothing.
+    pub fn apply(&mut self, key: &Key, entry: Option<&Entry>) -> Vec<Owner> {
+        if let Key::Task(at) = key {
+            self.apply_task(at, entry)
+        } else if let Key::TaskStatus(at) = key {
+            self.statuses.set(at, entry);
+            self.tasks.get(at).map(|task| Owner::Uid(task.uid.clone())).into_iter().collect()
+        } else if let Key::Node(node) = key {
+            let existed = self.nodes.has(node);
+            self.nodes.set(node, entry);
+            if existed == entry.is_some() { Vec::new() } else { self.owners_on(node) }
+        } else if let Key::NodeStatus(node) = key {
+            let was_down = self.is_down(node);
+            self.node_statuses.set(node, entry);
+            if was_down || self.is_down(node) { self.owners_on(node) } else { Vec::new() }
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn apply_task(&mut self, at: &TaskRef, entry: Option<&Entry>) -> Vec<Owner> {
+        let was_damaged = self.tasks.invalid(at).is_some();
+        let old = self.tasks.set(at, entry);
+        let new = self.tasks.get(at).cloned();
+        let is_damaged = self.tasks.invalid(at).is_some();
+        let mut owners = BTreeSet::new();
+        if let Some(old) = old {
+            self.unlink(at, &old);
+            owners.insert(Owner::Uid(old.uid.clone()));
+        }
+        if let Some(new) = new {
+            self.link(at, &new);
+            owners.insert(Owner::Uid(new.uid.clone()));
+        }
+        if was_damaged || is_damaged {
+            owners.extend(self.mark(at, is_damaged));
+        }
+        owners.into_iter().collect()
+    }
+
+    /// Notes whether the value at `at` does not decode; its name alone tells whose it is.
+    fn mark(&mut self, at: &TaskRef, is_damaged: bool) -> Option<Owner> {
+        let name: Name = at.name.service().parse().ok()?;
+        let service = ServiceRef::new(at.stack.clone(), name);
+        let damaged = self.damaged.entry(service.clone()).or_default();
+        if is_damaged {
+            damaged.insert(at.clone());
+        } else {
+            damaged.remove(at);
+        }
+        Some(Owner::Named(service))
+    }
+
+    fn link(&mut self, at: &TaskRef, task: &Task) {
+        let slots = self.by_service.entry(task.uid.clone()).or_default();
+        slots.entry(task.slot.clone()).or_default().insert(at.clone());
+        if let Some(node) = at.place.node() {
+            self.by_node.entry(node.clone()).or_default().insert(at.clone(), task.uid.clone());
+        }
+    }
+
+    fn unlink(&mut self, at: &TaskRef, task: &Task) {
+        if let Some(slots) = self.by_service.get_mut(&task.uid) {
+            if slots.get_mut(&task.slot).is_some_and(|tasks| tasks.remove(at) && tasks.is_empty()) {
+                slots.remove(&task.slot);
+            }
+            if slots.is_empty() {
+                self.by_service.remove(&task.uid);
+            }
+        }
+        if let Some(node) = at.place.node() {
+            if self.by_node.get_mut(node).is_some_and(|tasks| tasks.remove(at).is_some() && tasks.is_empty())
+            {
+                self.by_node.remove(node);
+            }
+        }
+    }
+
+    fn owners_on(&self, node: &NodeId) -> Vec<Owner> {
+        let uids: BTreeSet<&Uid> = self.by_node.get(node).into_iter().flat_map(BTreeMap::values).collect();
+        uids.into_iter().cloned().map(Owner::Uid).collect()
+    }
+
+    fn is_down(&self, node: &NodeId) -> bool {
+        self.node_statuses.get(node).is_some_and(|status| status.state == NodeState::Down)
+    }
+
+    /// The uids of services that have tasks.
+    pub fn uids(&self) -> impl Iterator<Item = &Uid> {
+        self.by_service.keys()
+    }
+
+    /// Whether the service `uid` has tasks.
+    pub fn has(&self, uid: &Uid) -> bool {
+        self.by_service.contains_key(uid)
+    }
+
+    /// The tasks of the service `uid` by slot, in each slot the oldest first.
+    pub fn slots(&self, uid: &Uid) -> BTreeMap<&Slot, Vec<Run<'_>>> {
+        let slots = self.by_service.get(uid).into_iter().flatten();
+        slots.map(|(slot, tasks)| (slot, self.runs(tasks))).collect()
+    }
+
+    /// The tasks of the service named `service` whose values do not decode.
+    pub fn damaged(&self, service: &ServiceRef) -> impl Iterator<Item = &TaskRef> {
+        self.damaged.get(service).into_iter().flatten()
+    }
+
+    fn runs<'a>(&'a self, tasks: &'a BTreeSet<TaskRef>) -> Vec<Run<'a>> {
+        let mut runs: Vec<Run<'a>> = tasks.iter().filter_map(|at| self.run(at)).collect();
+        runs.sort_by_key(|run| run.at.name.planned_at());
+        runs
+    }
+
+    fn run<'a>(&'a self, at: &'a TaskRef) -> Option<Run<'a>> {
+        let task = self.tasks.get(at)?;
+        let status = self.statuses.get(at);
+        let home = self.home(&at.place);
+        Some(Run {
+            at,
+            task,
+            status,
+            state: TaskState::observed(&at.place, status.map(|status| &*status.value), home != Home::Removed),
+            home,
+            is_damaged: self.statuses.invalid(at).is_some(),
+        })
+    }
+
+    fn home(&self, place: &Place) -> Home {
+        match place {
+            Place::Pending => Home::None,
+            Place::Node(node) if !self.nodes.has(node) => Home::Removed,
+            Place::Node(node) => match self.node_statuses.get(node) {
+                Some(status) if status.state == NodeState::Down => Home::Down(status.stamp.modified),
+                Some(_) | None => Home::Node,
+            },
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Whether it has ended, or never can go on: nothing of it runs.
+    pub fn is_ended(&self) -> bool {
+        self.state.is_terminal()
+    }
+
+    /// Whether it is on a node that is Down, so that nobody knows how it is.
+    pub fn is_lost(&self) -> bool {
+        !self.is_ended() && matches!(self.home, Home::Down(_))
+    }
+
+    /// Whether it holds its slot: it has not ended, as far as can be known.
+    pub fn is_alive(&self) -> bool {
+        !self.is_ended() && !self.is_lost()
+    }
+
+    /// Whether it is wanted, now or in a moment.
+    pub fn is_wanted(&self) -> bool {
+        self.task.desired <= DesiredState::Running
+    }
+
+    /// Whether it serves: it is wanted, and it runs.
+    pub fn is_serving(&self) -> bool {
+        self.task.desired == DesiredState::Running && self.state == TaskState::Running && !self.is_lost()
+    }
+
+    /// Expects the task as it is.
+    pub fn unchanged(&self) -> Guard {
+        Guard { key: Key::Task(self.at.clone()), expect: self.task.modified() }
+    }
+
+    /// Expects what is said of it as it is.
+    pub fn status_unchanged(&self) -> Guard {
+        let expect = self.status.map_or(Expect::Absent, Versioned::modified);
+        Guard { key: Key::TaskStatus(self.at.clone()), expect }
+    }
+
+    /// Expects what says that it is not alive: its final status, or the state of its node.
+    pub fn still_over(&self) -> Guard {
+        match (self.home, &self.at.place) {
+            (Home::Removed, Place::Node(node)) => {
+                Guard { key: Key::Node(node.clone()), expect: Expect::Absent }
+            }
+            (Home::Down(modified), Place::Node(node)) if !self.is_ended() => {
+                Guard { key: Key::NodeStatus(node.clone()), expect: Expect::Modified(modified) }
+            }
+            _ => self.status_unchanged(),
+        }
+    }
+}
