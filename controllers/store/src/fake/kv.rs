@@ -9,6 +9,7 @@ use futures::stream;
 use tonic::{Request, Response, Status};
 
 use super::mvcc::{Span, Writes};
+use super::net::Client;
 use super::state::{FakeEtcd, State};
 use super::{status, txn};
 
@@ -35,10 +36,11 @@ impl PbKvService for FakeEtcd {
     }
 
     async fn put(&self, request: Request<PbPutRequest>) -> Result<Response<PbPutResponse>, Status> {
+        let client = request.extensions().get().cloned();
         let request = request.into_inner();
         check_put(&request)?;
         check_size(request.key.len() + request.value.len())?;
-        let mut state = self.lock();
+        let mut state = self.lock_for(client);
         state.check_space()?;
         let mut writes = Writes::default();
         let mut response = state.put(request, &mut writes)?;
@@ -53,9 +55,10 @@ impl PbKvService for FakeEtcd {
         &self,
         request: Request<PbDeleteRequest>,
     ) -> Result<Response<PbDeleteResponse>, Status> {
+        let client = request.extensions().get().cloned();
         let request = request.into_inner();
         check_delete(&request)?;
-        let mut state = self.lock();
+        let mut state = self.lock_for(client);
         let mut writes = Writes::default();
         let mut response = state.delete(&request, &mut writes);
         state.apply(writes);
@@ -66,10 +69,14 @@ impl PbKvService for FakeEtcd {
     }
 
     async fn txn(&self, request: Request<PbTxnRequest>) -> Result<Response<PbTxnResponse>, Status> {
-        let request = request.into_inner();
+        let client: Option<Client> = request.extensions().get().cloned();
+        let mut request = request.into_inner();
         txn::check(&request)?;
         check_size(txn::size(&request))?;
-        let mut state = self.lock();
+        if let Some(client) = &client {
+            request.compare.retain(|compare| txn::guard(compare).is_none_or(|guard| client.0.heeds(&guard)));
+        }
+        let mut state = self.lock_for(client);
         if txn::needs_space(&request) {
             state.check_space()?;
         }

@@ -134,7 +134,7 @@ impl PbLeaseService for FakeEtcd {
         &self,
         request: Request<PbLeaseRevokeRequest>,
     ) -> Result<Response<PbLeaseRevokeResponse>, Status> {
-        let mut state = self.lock();
+        let mut state = self.lock_for(request.extensions().get().cloned());
         let keys = state.leases.remove(request.into_inner().id).ok_or_else(status::lease_not_found)?;
         let mut writes = Writes::default();
         for key in keys {

@@ -15,4 +15,4 @@ mod txn;
 mod watch;
 
 pub use net::{Fault, Network, PerfectNetwork};
-pub use state::{FakeEtcd, Snapshot};
+pub use state::{Commit, FakeEtcd, Snapshot};

@@ -18,6 +18,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceExt};
 
 use super::state::{FakeEtcd, WeakEtcd};
+use crate::txn::Guard;
 
 /// How a connection fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,18 @@ pub enum Fault {
 /// if the client gives up meanwhile: that is how late writes come about. `method` is gRPC's path, such as
 /// `/etcdserverpb.KV/Txn`.
 pub trait Network: Send + Sync + 'static {
+    /// Who this client is, for the observer of commits.
+    fn client(&self) -> &str {
+        ""
+    }
+
+    /// Whether etcd looks at a guard of this client's transactions. To say no is to plant a bug: the client believes
+    /// that it is protected.
+    fn heeds(&self, guard: &Guard) -> bool {
+        let _ = guard;
+        true
+    }
+
     /// Ready when a request reaches etcd; a fault tells the client, and etcd sees nothing.
     fn request(&self, method: &str) -> BoxFuture<'static, Result<(), Fault>> {
         let _ = method;
@@ -58,6 +71,10 @@ pub trait Network: Send + Sync + 'static {
         Box::pin(future::pending())
     }
 }
+
+/// The client of a request, which travels with it.
+#[derive(Clone)]
+pub(crate) struct Client(pub(crate) Arc<dyn Network>);
 
 /// A network without fault.
 #[derive(Debug, Clone, Copy, Default)]
@@ -97,11 +114,12 @@ impl Service<Request<Body>> for Link {
 async fn exchange(
     etcd: WeakEtcd,
     network: Arc<dyn Network>,
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Result<Response<Body>, BoxError> {
     let method = request.uri().path().to_owned();
     network.request(&method).await?;
     let etcd = etcd.upgrade().ok_or(Fault::Refused)?;
+    request.extensions_mut().insert(Client(network.clone()));
     let Ok(response) = serve(etcd, request).await;
     network.reply(&method).await?;
     let is_stream = method.ends_with("/Watch") || method.ends_with("/LeaseKeepAlive");

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::lease::Leases;
 use super::mvcc::{Mvcc, Span, Writes};
-use super::net::{self, Network, PerfectNetwork};
+use super::net::{self, Client, Network, PerfectNetwork};
 use super::status;
 use crate::watch::Event;
 
@@ -36,8 +36,19 @@ struct Shared {
 /// A server that may be gone when a request reaches it.
 pub(crate) struct WeakEtcd(Weak<Shared>);
 
-/// Told of every commit: its revision and its events.
-type Observer = Box<dyn FnMut(i64, &[Event]) + Send>;
+/// One commit, as an observer sees it.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// Its revision.
+    pub revision: i64,
+    /// What it wrote.
+    pub events: &'a [Event],
+    /// The client that asked for it ([`Network::client`]); empty if etcd did it by itself, at the end of a lease.
+    pub client: &'a str,
+}
+
+/// Told of every commit.
+type Observer = Box<dyn FnMut(&Commit<'_>) + Send>;
 
 pub(crate) struct State {
     pub(crate) mvcc: Mvcc,
@@ -47,6 +58,8 @@ pub(crate) struct State {
     pub(crate) is_full: bool,
     /// How often the server was started: streams of an earlier life end.
     pub(crate) life: u64,
+    /// Who asked for what is applied now.
+    client: Option<Client>,
     observer: Option<Observer>,
 }
 
@@ -73,6 +86,7 @@ impl FakeEtcd {
             fragment_bytes: FRAGMENT_BYTES,
             is_full: false,
             life: 0,
+            client: None,
             observer: None,
         };
         let shared = Shared {
@@ -109,7 +123,7 @@ impl FakeEtcd {
     }
 
     /// Calls `observer` with every later commit, in order, before anybody else sees it.
-    pub fn on_commit(&self, observer: impl FnMut(i64, &[Event]) + Send + 'static) {
+    pub fn on_commit(&self, observer: impl FnMut(&Commit<'_>) + Send + 'static) {
         self.lock().observer = Some(Box::new(observer));
     }
 
@@ -155,9 +169,17 @@ impl FakeEtcd {
     /// The state, with every lease that has expired by now gone.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.client = None;
         if state.expire_leases() {
             self.announce();
         }
+        state
+    }
+
+    /// The state, for a request of `client`.
+    pub(crate) fn lock_for(&self, client: Option<Client>) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.client = client;
         state
     }
 
@@ -200,7 +222,8 @@ impl State {
         }
         if let Some(observer) = &mut self.observer {
             let events: Vec<Event> = events.iter().cloned().filter_map(Event::from_pb).collect();
-            observer(self.mvcc.revision(), &events);
+            let client = self.client.as_ref().map_or("", |client| client.0.client());
+            observer(&Commit { revision: self.mvcc.revision(), events: &events, client });
         }
     }
 

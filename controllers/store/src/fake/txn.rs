@@ -7,12 +7,13 @@ use etcd_client::proto::{
     PbCompare, PbKeyValue, PbResponseHeader, PbResponseOp, PbTargetUnion, PbTxnOpRequest, PbTxnOpResponse,
     PbTxnRequest, PbTxnRequestOp, PbTxnResponse,
 };
+use skep_api::key::Key;
 use tonic::Status;
 
 use super::mvcc::{Span, Writes};
 use super::state::State;
 use super::{kv, status};
-use crate::txn::TXN_MAX_OPS;
+use crate::txn::{Guard, TXN_MAX_OPS};
 
 /// Refuses what etcd refuses by its form alone.
 pub(crate) fn check(request: &PbTxnRequest) -> Result<(), Status> {
@@ -40,7 +41,7 @@ fn check_op(op: &PbTxnRequestOp) -> Result<(), Status> {
     }
 }
 
-/// A key may be put once, and not be deleted by the same branch.
+/// A key may be put once, and not be deleted by the same branch; etcd overlooks deletions without an end here.
 fn check_duplicates(branch: &[PbTxnRequestOp]) -> Result<(), Status> {
     let mut puts = BTreeSet::new();
     let mut deletes = Vec::new();
@@ -60,7 +61,7 @@ fn check_duplicates(branch: &[PbTxnRequestOp]) -> Result<(), Status> {
             | None => {}
         }
     }
-    let is_deleted = |key: &&[u8]| deletes.iter().any(|span| span.contains(key));
+    let is_deleted = |key: &&[u8]| deletes.iter().any(|span| span.end != [0] && span.contains(key));
     if puts.iter().any(is_deleted) { Err(status::duplicate_key()) } else { Ok(()) }
 }
 
@@ -118,6 +119,17 @@ fn run_op(state: &State, op: PbTxnRequestOp, writes: &mut Writes) -> Result<Opti
         }
         Some(PbTxnOpRequest::RequestTxn(_)) | None => None,
     })
+}
+
+/// The guard that a comparison stands for, if it is one of Skep's.
+pub(crate) fn guard(compare: &PbCompare) -> Option<Guard> {
+    let key = Key::parse(std::str::from_utf8(&compare.key).ok()?)?;
+    match &compare.target_union {
+        Some(PbTargetUnion::ModRevision(revision)) => Some(Guard::modified(key, *revision)),
+        Some(PbTargetUnion::CreateRevision(0)) => Some(Guard::absent(key)),
+        Some(PbTargetUnion::CreateRevision(revision)) => Some(Guard::created(key, *revision)),
+        Some(PbTargetUnion::Version(_) | PbTargetUnion::Lease(_) | PbTargetUnion::Value(_)) | None => None,
+    }
 }
 
 /// Whether a comparison holds for every key of its range; of an empty range, for a key that does not exist.

@@ -170,7 +170,7 @@ async fn run(seed: u64) -> Trace {
     let etcd = FakeEtcd::new();
     let log = Log::default();
     let sink = log.clone();
-    etcd.on_commit(move |revision, events| sink.lock().unwrap().push((revision, events.to_vec())));
+    etcd.on_commit(move |commit| sink.lock().unwrap().push((commit.revision, commit.events.to_vec())));
     let end = Instant::now() + STORM;
     let mut random = fastrand::Rng::with_seed(seed);
     let storm = Arc::new(Storm { random: Mutex::new(random.fork()), end });
