@@ -1,0 +1,10 @@
+//! The journeys that a person makes, with the built `skep`, a real etcd and a real Docker. One test at a time:
+//! `cargo test -p e2e --test e2e -- --test-threads=1`.
+
+mod rig;
+
+mod etcd_is_plain;
+mod everyday;
+mod faults;
+mod limits;
+mod leaders;

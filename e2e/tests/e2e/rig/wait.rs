@@ -1,0 +1,24 @@
+//! Waiting for a state, with a limit.
+
+use std::time::{Duration, Instant};
+
+/// How often a state is looked at.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Waits until `look` succeeds, at most [`super::LIMIT`].
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    within(super::LIMIT, what, look)
+}
+
+/// Waits until `look` succeeds, at most `limit`; what it said last is in the failure.
+#[allow(clippy::disallowed_methods)] // A test of real processes waits in real time.
+pub fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(seen) => assert!(Instant::now() < end, "not within {limit:?}: {what}; last seen: {seen}"),
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
