@@ -1,0 +1,120 @@
+//! All nodes, with the orders in which the scheduler walks them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skep_api::ident::{NodeId, Uid};
+
+use crate::demand::Demand;
+use crate::group::Group;
+use crate::ledger::TaskId;
+use crate::node::{Node, NodeNumber};
+
+/// How many active tasks of one service are on each node that has any.
+pub(crate) type Counts = BTreeMap<NodeNumber, u32>;
+
+/// All nodes and the indices over them.
+#[derive(Debug, Default)]
+pub(crate) struct Fleet {
+    nodes: BTreeMap<NodeNumber, Node>,
+    /// Open nodes, those with the fewest active tasks first.
+    by_load: BTreeSet<(u32, NodeNumber)>,
+    services: BTreeMap<Uid, Counts>,
+    /// Where each placed task is.
+    homes: BTreeMap<TaskId, NodeNumber>,
+}
+
+impl Fleet {
+    /// The node `number`.
+    pub(crate) fn node(&self, number: NodeNumber) -> Option<&Node> {
+        self.nodes.get(&number)
+    }
+
+    /// Every node that there is, in the order of the ids.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (NodeNumber, &Node)> {
+        self.nodes.iter().filter(|(_, node)| node.is_known).map(|(number, node)| (*number, node))
+    }
+
+    /// Open nodes with their numbers of active tasks, fewest first.
+    pub(crate) fn by_load(&self) -> impl Iterator<Item = (u32, NodeNumber)> {
+        self.by_load.iter().copied()
+    }
+
+    /// Where the tasks of `service` are.
+    pub(crate) fn counts(&self, service: &Uid) -> Option<&Counts> {
+        self.services.get(service)
+    }
+
+    /// The node of the placed task `id`.
+    pub(crate) fn home(&self, id: &TaskId) -> Option<NodeNumber> {
+        self.homes.get(id).copied()
+    }
+
+    /// Changes what is known of the node `id`, and its place in the order with it.
+    pub(crate) fn change<R>(&mut self, id: &NodeId, edit: impl FnOnce(&mut Node) -> R) -> R {
+        let number = NodeNumber::from(id);
+        let node = self.nodes.entry(number).or_insert_with(|| Node::new(id.clone()));
+        let before = node.opening().map(|_| (node.ledger.load().active, number));
+        let outcome = edit(node);
+        let after = node.opening().map(|_| (node.ledger.load().active, number));
+        if node.is_forgotten() {
+            self.nodes.remove(&number);
+        }
+        if before != after {
+            before.map(|place| self.by_load.remove(&place));
+            after.map(|place| self.by_load.insert(place));
+        }
+        outcome
+    }
+
+    /// Changes what is known of the task `id` of `service` on `node`. Returns whether something was set free.
+    pub(crate) fn account(
+        &mut self,
+        node: &NodeId,
+        id: &TaskId,
+        service: Option<&Uid>,
+        demand: Option<&Demand>,
+    ) -> bool {
+        let number = NodeNumber::from(node);
+        let (before, is_freed, after, is_there) = self.change(node, |node| {
+            let before = node.ledger.load().active;
+            let is_freed = node.ledger.account(id, demand);
+            (before, is_freed, node.ledger.load().active, node.ledger.task(id).is_some())
+        });
+        if let Some(service) = service {
+            self.count(service, number, before, after);
+        }
+        if is_there {
+            self.homes.insert(id.clone(), number);
+        } else if self.homes.get(id) == Some(&number) {
+            self.homes.remove(id);
+        }
+        is_freed
+    }
+
+    /// The nodes and tasks of `group` by scanning all of them: only for a revision that arrives after its tasks.
+    pub(crate) fn tasks_of(&self, group: &Group) -> Vec<(NodeId, TaskId)> {
+        let on = |node: &Node| {
+            let ids = node.ledger.tasks_of(group);
+            ids.into_iter().map(|id| (node.id.clone(), id)).collect::<Vec<_>>()
+        };
+        self.nodes.values().flat_map(on).collect()
+    }
+
+    fn count(&mut self, service: &Uid, number: NodeNumber, before: u32, after: u32) {
+        if before == after {
+            return;
+        }
+        if !self.services.contains_key(service) {
+            self.services.insert(service.clone(), Counts::new());
+        }
+        let Some(counts) = self.services.get_mut(service) else { return };
+        let count = counts.entry(number).or_default();
+        *count = count.saturating_add(after).saturating_sub(before);
+        if *count == 0 {
+            counts.remove(&number);
+            if counts.is_empty() {
+                self.services.remove(service);
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What tasks take of a node, as one value that is added, taken away and compared.
+
+use std::collections::BTreeMap;
+
+use skep_api::service::Protocol;
+
+/// A port of a host.
+pub(crate) type HostPort = (u16, Protocol);
+
+/// What one task takes of its node, or several together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// Thousand-millionths of a core. Wide enough that no sum of reservations overflows.
+    pub(crate) cpus: u128,
+    /// Bytes.
+    pub(crate) memory: u128,
+    /// Tasks that count when tasks are spread.
+    pub(crate) active: u32,
+    /// How many tasks take each fixed host port; more than one is one too many.
+    pub(crate) ports: BTreeMap<HostPort, u32>,
+}
+
+impl Load {
+    /// Adds `other`.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.cpus = self.cpus.saturating_add(other.cpus);
+        self.memory = self.memory.saturating_add(other.memory);
+        self.active = self.active.saturating_add(other.active);
+        for (port, count) in &other.ports {
+            let sum = self.ports.entry(*port).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+    }
+
+    /// Takes `other` away, nothing falling below zero.
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        self.cpus = self.cpus.saturating_sub(other.cpus);
+        self.memory = self.memory.saturating_sub(other.memory);
+        self.active = self.active.saturating_sub(other.active);
+        for (port, count) in &other.ports {
+            if let Some(sum) = self.ports.get_mut(port) {
+                *sum = sum.saturating_sub(*count);
+                if *sum == 0 {
+                    self.ports.remove(port);
+                }
+            }
+        }
+    }
+
+    /// In each respect the larger of the two: what is set aside for loads that are never there at the same time.
+    pub(crate) fn or(mut self, other: &Self) -> Self {
+        self.cpus = self.cpus.max(other.cpus);
+        self.memory = self.memory.max(other.memory);
+        self.active = self.active.max(other.active);
+        for (port, count) in &other.ports {
+            let larger = self.ports.entry(*port).or_default();
+            *larger = (*larger).max(*count);
+        }
+        self
+    }
+
+    /// How many tasks take `port`.
+    pub(crate) fn takers(&self, port: HostPort) -> u32 {
+        self.ports.get(&port).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(memory: u128, port: u16) -> Load {
+        Load { cpus: 1, memory, active: 1, ports: BTreeMap::from([((port, Protocol::Tcp), 1)]) }
+    }
+
+    #[test]
+    fn what_was_added_can_be_taken_away_again() {
+        let mut sum = load(5, 80);
+        sum.add(&load(7, 80));
+        assert_eq!((sum.memory, sum.active, sum.takers((80, Protocol::Tcp))), (12, 2, 2));
+        sum.subtract(&load(7, 80));
+        assert_eq!(sum, load(5, 80));
+        sum.subtract(&load(9, 80));
+        assert_eq!(sum, Load::default());
+    }
+
+    #[test]
+    fn of_loads_that_exclude_each_other_the_larger_counts() {
+        let either = load(5, 80).or(&load(7, 81));
+        assert_eq!((either.memory, either.active), (7, 1));
+        assert_eq!((either.takers((80, Protocol::Tcp)), either.takers((81, Protocol::Tcp))), (1, 1));
+        assert_eq!(either.takers((80, Protocol::Udp)), 0);
+    }
+}

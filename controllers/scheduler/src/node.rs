@@ -1,0 +1,107 @@
+//! One node as the scheduler sees it.
+
+use std::sync::Arc;
+
+use skep_api::constraint::NodeFacts;
+use skep_api::ident::NodeId;
+use skep_api::node::{Availability, NodeReport, NodeSpec, NodeState, display_name};
+use skep_runtime::table::Versioned;
+
+use crate::ledger::Ledger;
+
+/// A node's id as the number that it is in base 36: it sorts like the id and is copied for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NodeNumber(u64);
+
+/// What is known of a node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Its id.
+    pub(crate) id: NodeId,
+    /// Whether its spec's key is there, valid or not.
+    pub(crate) is_known: bool,
+    /// What people want of it.
+    pub(crate) spec: Option<Versioned<NodeSpec>>,
+    /// The revision at which its session was created, while it lives.
+    pub(crate) session_created: Option<i64>,
+    /// How the node controller sees it.
+    pub(crate) state: NodeState,
+    /// What its agent says of it.
+    pub(crate) report: Option<Arc<NodeReport>>,
+    /// What its tasks hold.
+    pub(crate) ledger: Ledger,
+}
+
+/// What a placement on a node stands on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opening<'a> {
+    pub(crate) spec: &'a Versioned<NodeSpec>,
+    pub(crate) session_created: i64,
+}
+
+impl From<&NodeId> for NodeNumber {
+    fn from(id: &NodeId) -> Self {
+        let digit = |byte: u8| char::from(byte).to_digit(36).unwrap_or(0);
+        Self(
+            id.as_str()
+                .bytes()
+                .fold(0, |sum: u64, byte| sum.wrapping_mul(36).wrapping_add(digit(byte).into())),
+        )
+    }
+}
+
+impl Node {
+    /// A node of which nothing is known.
+    pub(crate) fn new(id: NodeId) -> Self {
+        Self {
+            id,
+            is_known: false,
+            spec: None,
+            session_created: None,
+            state: NodeState::Unknown,
+            report: None,
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// What stands open for new tasks: the agent lives, and people want tasks there.
+    pub(crate) fn opening(&self) -> Option<Opening<'_>> {
+        let spec = self.spec.as_ref()?;
+        let is_open = self.state == NodeState::Ready && spec.availability == Availability::Active;
+        let session_created = self.session_created.filter(|_| is_open)?;
+        Some(Opening { spec, session_created })
+    }
+
+    /// Whether there is nothing left to remember.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        !self.is_known
+            && self.session_created.is_none()
+            && self.state == NodeState::Unknown
+            && self.report.is_none()
+            && self.ledger.is_empty()
+    }
+
+    /// What constraints look at.
+    pub(crate) fn facts<'a>(&'a self, spec: &'a NodeSpec) -> NodeFacts<'a> {
+        NodeFacts { id: &self.id, spec, report: self.report.as_deref() }
+    }
+
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> &str {
+        display_name(self.spec.as_deref(), &self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_sort_like_the_ids_that_they_stand_for() {
+        let mut ids: Vec<NodeId> =
+            [0, 1, 35, 36, u64::MAX, 4_738_381_338_321_616_895].map(NodeId::from_random).into();
+        ids.sort();
+        let numbers: Vec<NodeNumber> = ids.iter().map(NodeNumber::from).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+    }
+}

@@ -1,0 +1,123 @@
+//! The plan for one group: places what fits, and once nothing fits any more, says why.
+
+use std::sync::Arc;
+
+use skep_api::key::TaskRef;
+use skep_api::task::{Task, TaskState, TaskStatus};
+use skep_api::time::Timestamp;
+use skep_runtime::controller::Moment;
+use skep_runtime::plan::{Expect, Plan};
+use skep_runtime::table::Versioned;
+
+use crate::change::Change;
+use crate::demand::Demand;
+use crate::explain::{Reason, explain};
+use crate::group::Group;
+use crate::node::Node;
+use crate::place::Placing;
+use crate::world::SchedulerWorld;
+
+/// SwarmKit's message of a task that waits (`manager/allocator/network.go`).
+const WAITS: &str = "pending task scheduling";
+
+/// Places the tasks of `group`.
+///
+/// A plan that places says nothing of the tasks that are left: its own placements are part of the reason, so that is
+/// told by the next plan, which sees them.
+pub(crate) fn plan(world: &SchedulerWorld, group: &Group, at: Moment) -> Plan<Change> {
+    let mut plan = Plan::default();
+    match world.demand(group) {
+        Ok(demand) => {
+            place_all(world, group, demand, &mut plan);
+            if plan.changes.is_empty() {
+                explain_all(world, group, demand, at.now, &mut plan);
+            }
+        }
+        Err(error) => {
+            let reason = Arc::new(waiting(Reason { error, obstacles: Vec::new() }, at.now));
+            for (key, task) in world.pending.tasks(group) {
+                tell(world, key, task, &reason, &mut plan);
+            }
+        }
+    }
+    plan
+}
+
+fn place_all(world: &SchedulerWorld, group: &Group, demand: &Demand, plan: &mut Plan<Change>) {
+    let mut placing = Placing::new(&world.fleet, group, demand);
+    for (key, task) in world.pending.tasks(group) {
+        if let Some(change) = placing.place(key, task).and_then(|node| placed(world, key, task, node)) {
+            plan.write(change);
+        }
+    }
+}
+
+fn placed(world: &SchedulerWorld, key: &TaskRef, task: &Versioned<Task>, node: &Node) -> Option<Change> {
+    let opening = node.opening()?;
+    Some(Change::Place {
+        task: key.clone(),
+        spec: task.clone(),
+        has_status: world.pending.statuses().has(key),
+        node: node.id.clone(),
+        node_modified: opening.spec.stamp.modified,
+        session_created: opening.session_created,
+    })
+}
+
+/// Tasks of a group have the same reason, but for those that could be staged beside the task that they replace.
+fn explain_all(
+    world: &SchedulerWorld,
+    group: &Group,
+    demand: &Demand,
+    now: Timestamp,
+    plan: &mut Plan<Change>,
+) {
+    let placing = Placing::new(&world.fleet, group, demand);
+    let mut shared = None;
+    for (key, task) in world.pending.tasks(group) {
+        let home = placing.home(key, task);
+        let reason = || Arc::new(waiting(explain(&world.fleet, &placing, &demand.load, home.as_ref()), now));
+        let status = match &home {
+            Some(_) => reason(),
+            None => Arc::clone(shared.get_or_insert_with(reason)),
+        };
+        tell(world, key, task, &status, plan);
+    }
+}
+
+fn waiting(reason: Reason, since: Timestamp) -> TaskStatus {
+    TaskStatus {
+        state: TaskState::Pending,
+        since,
+        message: WAITS.to_owned(),
+        error: Some(reason.error),
+        started: None,
+        container: None,
+        ports: Vec::new(),
+        obstacles: reason.obstacles,
+    }
+}
+
+/// Writes `status`, unless the same is said already. People are told once per group.
+fn tell(
+    world: &SchedulerWorld,
+    key: &TaskRef,
+    task: &Versioned<Task>,
+    status: &Arc<TaskStatus>,
+    plan: &mut Plan<Change>,
+) {
+    let said = world.pending.statuses().get(key);
+    if said.is_some_and(|said| TaskStatus { since: status.since, ..(*said.value).clone() } == **status) {
+        return;
+    }
+    if let (true, Some(error)) = (plan.notes.is_empty(), &status.error) {
+        plan.warn(format!("Service/{}", task.service), "NoSuitableNode", error.clone());
+    }
+    let invalid = world.pending.statuses().invalid(key).map(|(_, stamp)| Expect::Modified(stamp.modified));
+    plan.write(Change::Explain {
+        task: key.clone(),
+        task_modified: task.stamp.modified,
+        said: said.map(Versioned::modified).or(invalid).unwrap_or(Expect::Absent),
+        status: Arc::clone(status),
+    });
+}

@@ -1,0 +1,178 @@
+//! Builds clusters for the tests: nodes, revisions and tasks in a few words each.
+
+use std::collections::BTreeMap;
+
+use skep_api::ident::{NodeId, TaskName, Uid};
+use skep_api::key::{Key, Place, ServiceRef, TaskRef};
+use skep_api::node::{
+    Availability, NodeReport, NodeSpec, NodeState, NodeStatus, Platform, Resources, Role, Session,
+};
+use skep_api::object::Object;
+use skep_api::quantity::{Cpus, Memory};
+use skep_api::task::{Cause, DesiredState, Slot, Task, TaskState, TaskStatus};
+use skep_api::time::Timestamp;
+use skep_runtime::scene::Scene;
+use skep_scheduler::Scheduler;
+
+pub(crate) type Cluster = Scene<Scheduler>;
+
+pub(crate) const MIB: u64 = 1 << 20;
+
+pub(crate) fn node_id(number: u64) -> NodeId {
+    NodeId::from_random(number)
+}
+
+/// A node's spec: named `n<number>`, active, a worker.
+pub(crate) fn node_spec(number: u64) -> NodeSpec {
+    NodeSpec {
+        name: format!("n{number}"),
+        role: Role::Worker,
+        availability: Availability::Active,
+        labels: BTreeMap::new(),
+    }
+}
+
+pub(crate) fn labelled(number: u64, key: &str, value: &str) -> NodeSpec {
+    NodeSpec { labels: BTreeMap::from([(key.to_owned(), value.to_owned())]), ..node_spec(number) }
+}
+
+/// A node that is ready, with 4 cores and `memory` MiB.
+pub(crate) fn add_node(cluster: &mut Cluster, number: u64, memory: u64) {
+    add_node_with(cluster, number, memory, node_spec(number));
+}
+
+pub(crate) fn add_node_with(cluster: &mut Cluster, number: u64, memory: u64, spec: NodeSpec) {
+    let id = node_id(number);
+    cluster.put(Key::Node(id.clone()), spec);
+    cluster
+        .put(Key::NodeSession(id.clone()), Session { holder: "h:1".to_owned(), since: Timestamp::default() });
+    let capacity =
+        Resources { cpus: Cpus::from_nanos(4_000_000_000), memory: Memory::from_bytes(memory * MIB) };
+    let platform = Platform { os: "linux".to_owned(), architecture: "x86_64".to_owned() };
+    cluster.put(Key::NodeReport(id), NodeReport { capacity, platform, ..NodeReport::default() });
+    set_state(cluster, number, NodeState::Ready);
+}
+
+pub(crate) fn set_state(cluster: &mut Cluster, number: u64, state: NodeState) {
+    cluster.put(Key::NodeStatus(node_id(number)), NodeStatus { state, ..NodeStatus::default() });
+}
+
+pub(crate) fn service(name: &str) -> ServiceRef {
+    ServiceRef::new("shop".parse().unwrap(), name.parse().unwrap())
+}
+
+pub(crate) fn uid(name: &str) -> Uid {
+    Uid::derive("scene", name, 1)
+}
+
+/// Revision `number` of the service `name`, with these YAML fields (flow form) beside the image.
+pub(crate) fn add_revision(cluster: &mut Cluster, name: &str, number: u64, task: &str, rest: &str) {
+    let text = format!("{{service: {{stack: shop, name: {name}}}, task: {{image: i{task}}}{rest}}}");
+    let key = Key::Revision(uid(name), number);
+    cluster.put_text(key.clone(), &text);
+    assert!(cluster.object(&key).is_some(), "{text}");
+}
+
+/// Revision 1 that sets `memory` MiB aside.
+pub(crate) fn add_service(cluster: &mut Cluster, name: &str, memory: u64) {
+    add_revision(cluster, name, 1, &reserving(memory), "");
+}
+
+pub(crate) fn reserving(memory: u64) -> String {
+    format!(", resources: {{reservations: {{memory: {memory}Mi}}}}")
+}
+
+/// A task of revision 1 of the service `name` in slot `slot`.
+pub(crate) fn task(name: &str, slot: u32) -> Task {
+    Task {
+        uid: uid(name),
+        service: service(name),
+        slot: Slot::Number(slot),
+        revision: 1,
+        desired: DesiredState::Running,
+        cause: Cause::New,
+        replaces: None,
+        start_after: None,
+        restarts: 0,
+        streak: 0,
+    }
+}
+
+/// A staged task that replaces `old`.
+pub(crate) fn staged(name: &str, slot: u32, old: &TaskRef) -> Task {
+    Task {
+        desired: DesiredState::Ready,
+        cause: Cause::Update,
+        replaces: Some(old.name.clone()),
+        ..task(name, slot)
+    }
+}
+
+/// The key of run `run` of the slot while it waits.
+pub(crate) fn pending(name: &str, slot: u32, run: i64) -> TaskRef {
+    let name = TaskName::new(&name.parse().unwrap(), &slot.to_string(), run);
+    TaskRef { place: Place::Pending, stack: "shop".parse().unwrap(), name }
+}
+
+pub(crate) fn on_node(cluster: &mut Cluster, key: &TaskRef, node: u64, task: Task) -> TaskRef {
+    let key = key.at(Place::Node(node_id(node)));
+    cluster.put(Key::Task(key.clone()), task);
+    key
+}
+
+pub(crate) fn wait_for_node(cluster: &mut Cluster, key: &TaskRef, task: Task) {
+    cluster.put(Key::Task(key.clone()), task);
+}
+
+/// `count` tasks of the service `name` that wait.
+pub(crate) fn add_tasks(cluster: &mut Cluster, name: &str, count: u32) {
+    for slot in 1..=count {
+        wait_for_node(cluster, &pending(name, slot, 1), task(name, slot));
+    }
+}
+
+pub(crate) fn observe(cluster: &mut Cluster, key: &TaskRef, state: TaskState) {
+    let status = TaskStatus {
+        state,
+        since: Timestamp::default(),
+        message: String::new(),
+        error: None,
+        started: None,
+        container: None,
+        ports: Vec::new(),
+        obstacles: Vec::new(),
+    };
+    cluster.put(Key::TaskStatus(key.clone()), status);
+}
+
+/// Every task with its key.
+pub(crate) fn tasks(cluster: &Cluster) -> Vec<(TaskRef, Task)> {
+    let typed = |key: &Key| match (key, cluster.object(key)) {
+        (Key::Task(key), Some(Object::Task(task))) => Some((key.clone(), (**task).clone())),
+        _ => None,
+    };
+    cluster.keys().filter_map(typed).collect()
+}
+
+/// Which node each task of the service `name` is on; `None` is none.
+pub(crate) fn nodes_of(cluster: &Cluster, name: &str) -> Vec<Option<u64>> {
+    let number = |place: &Place| (0..1000).find(|number| Some(&node_id(*number)) == place.node());
+    tasks(cluster)
+        .iter()
+        .filter(|(_, task)| task.uid == uid(name))
+        .map(|(key, _)| number(&key.place))
+        .collect()
+}
+
+/// How many tasks of the service `name` are on each of `nodes`.
+pub(crate) fn spread(cluster: &Cluster, name: &str, nodes: std::ops::RangeInclusive<u64>) -> Vec<usize> {
+    let places = nodes_of(cluster, name);
+    nodes.map(|node| places.iter().filter(|place| **place == Some(node)).count()).collect()
+}
+
+pub(crate) fn status_of(cluster: &Cluster, key: &TaskRef) -> Option<TaskStatus> {
+    match cluster.object(&Key::TaskStatus(key.clone())) {
+        Some(Object::TaskStatus(status)) => Some((**status).clone()),
+        _ => None,
+    }
+}

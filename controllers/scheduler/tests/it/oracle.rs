@@ -1,0 +1,128 @@
+//! Judges a cluster by what lies in etcd alone, with nothing of the scheduler's own bookkeeping.
+
+use std::collections::BTreeMap;
+
+use skep_api::constraint::{Constraint, NodeFacts};
+use skep_api::ident::NodeId;
+use skep_api::key::{Key, Place, TaskRef};
+use skep_api::node::{Availability, NodeReport, NodeSpec, NodeState};
+use skep_api::object::Object;
+use skep_api::rollout::Revision;
+use skep_api::task::{DesiredState, Task, TaskState};
+
+use crate::cluster::{Cluster, status_of, tasks};
+
+fn is_live(cluster: &Cluster, key: &TaskRef) -> bool {
+    status_of(cluster, key).is_none_or(|status| !status.state.is_terminal())
+}
+
+pub(crate) fn revision_of(cluster: &Cluster, task: &Task) -> Revision {
+    match cluster.object(&Key::Revision(task.uid.clone(), task.revision)) {
+        Some(Object::Revision(revision)) => (**revision).clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn memory(cluster: &Cluster, task: &Task) -> u64 {
+    revision_of(cluster, task).task.resources.reservations.amounts().memory.as_bytes()
+}
+
+fn ports(cluster: &Cluster, task: &Task) -> Vec<u16> {
+    revision_of(cluster, task).host_ports.iter().map(|port| port.published).collect()
+}
+
+fn live_on(cluster: &Cluster, node: &NodeId) -> Vec<(TaskRef, Task)> {
+    let is_here = |key: &TaskRef| key.place == Place::Node(node.clone());
+    tasks(cluster).into_iter().filter(|(key, _)| is_here(key) && is_live(cluster, key)).collect()
+}
+
+/// The live task on the same node beside which `task` is only prepared.
+fn beside(cluster: &Cluster, here: &[(TaskRef, Task)], key: &TaskRef, task: &Task) -> Option<Task> {
+    let state = status_of(cluster, key).map_or(TaskState::Assigned, |status| status.state);
+    let never_runs = task.desired >= DesiredState::Shutdown && state < TaskState::Starting;
+    let is_staged = task.desired == DesiredState::Ready || never_runs;
+    let old = here.iter().find(|(old, _)| Some(&old.name) == task.replaces.as_ref())?;
+    is_staged.then(|| old.1.clone())
+}
+
+/// Bytes and ports that the live tasks of `node` hold.
+fn held(cluster: &Cluster, node: &NodeId) -> (u64, BTreeMap<u16, u32>) {
+    let here = live_on(cluster, node);
+    let (mut bytes, mut taken) = (0, BTreeMap::new());
+    for (key, task) in &here {
+        let old = beside(cluster, &here, key, task);
+        bytes += memory(cluster, task).saturating_sub(old.as_ref().map_or(0, |old| memory(cluster, old)));
+        let shared = old.map_or(Vec::new(), |old| ports(cluster, &old));
+        for port in ports(cluster, task).into_iter().filter(|port| !shared.contains(port)) {
+            *taken.entry(port).or_default() += 1;
+        }
+    }
+    (bytes, taken)
+}
+
+fn nodes(cluster: &Cluster) -> Vec<(NodeId, NodeSpec, NodeReport)> {
+    let of = |key: &Key| match (key, cluster.object(key)) {
+        (Key::Node(id), Some(Object::Node(spec))) => match cluster.object(&Key::NodeReport(id.clone())) {
+            Some(Object::NodeReport(report)) => Some((id.clone(), (**spec).clone(), (**report).clone())),
+            _ => None,
+        },
+        _ => None,
+    };
+    cluster.keys().filter_map(of).collect()
+}
+
+fn is_open(cluster: &Cluster, id: &NodeId, spec: &NodeSpec) -> bool {
+    let ready = matches!(cluster.object(&Key::NodeStatus(id.clone())),
+        Some(Object::NodeStatus(status)) if status.state == NodeState::Ready);
+    let lives = cluster.object(&Key::NodeSession(id.clone())).is_some();
+    ready && lives && spec.availability == Availability::Active
+}
+
+/// Invariants 9 and 11 of the architecture: nothing is given away twice.
+pub(crate) fn assert_nothing_is_overcommitted(cluster: &Cluster) {
+    for (id, spec, report) in nodes(cluster) {
+        let (bytes, taken) = held(cluster, &id);
+        assert!(bytes <= report.capacity.memory.as_bytes(), "{} holds {bytes} bytes", spec.name);
+        assert!(taken.values().all(|count| *count == 1), "{} has ports {taken:?}", spec.name);
+    }
+}
+
+/// Invariant 10: at the moment of placing, the node was open and met the constraints.
+pub(crate) fn assert_well_placed(cluster: &Cluster, key: &TaskRef, task: &Task) {
+    let node = key.place.node().expect("placed");
+    let (id, spec, report) = nodes(cluster).into_iter().find(|(id, ..)| id == node).expect("a known node");
+    assert!(is_open(cluster, &id, &spec), "{} is closed", spec.name);
+    assert!(meets(cluster, task, &id, &spec, &report), "{key} does not suit {}", spec.name);
+}
+
+fn meets(cluster: &Cluster, task: &Task, id: &NodeId, spec: &NodeSpec, report: &NodeReport) -> bool {
+    let facts = NodeFacts { id, spec, report: Some(report) };
+    let constraints = revision_of(cluster, task).placement.constraints;
+    constraints.iter().all(|text| text.parse::<Constraint>().unwrap().matches(&facts))
+}
+
+/// Whether some node has room for `task`, found by trying it on each.
+pub(crate) fn fits_somewhere(cluster: &Cluster, key: &TaskRef, task: &Task) -> bool {
+    nodes(cluster).into_iter().any(|(id, spec, report)| {
+        let here = live_on(cluster, &id);
+        let old = beside(cluster, &here, key, task).filter(|_| {
+            let others = here.iter().filter(|(_, other)| other.replaces == task.replaces);
+            others.count() == 0
+        });
+        let (bytes, taken) = held(cluster, &id);
+        let need = memory(cluster, task).saturating_sub(old.as_ref().map_or(0, |old| memory(cluster, old)));
+        let shared = old.as_ref().map_or(Vec::new(), |old| ports(cluster, old));
+        let mut wanted = ports(cluster, task).into_iter().filter(|port| !shared.contains(port));
+        let limit = revision_of(cluster, task).placement.max_replicas_per_node;
+        let is_active = |other: &Task| other.uid == task.uid && other.desired <= DesiredState::Complete;
+        let replicas = here.iter().filter(|(key, other)| {
+            is_active(other) && beside(cluster, &here, key, other).is_none_or(|old| !is_active(&old))
+        });
+        let is_relief = old.is_some_and(|old| is_active(&old));
+        is_open(cluster, &id, &spec)
+            && meets(cluster, task, &id, &spec, &report)
+            && (need == 0 || bytes + need <= report.capacity.memory.as_bytes())
+            && wanted.all(|port| !taken.contains_key(&port))
+            && (limit == 0 || is_relief || replicas.count() < limit as usize)
+    })
+}

@@ -1,0 +1,224 @@
+//! Where tasks go.
+
+use skep_api::key::Key;
+use skep_api::node::{Availability, NodeState};
+use skep_api::task::{DesiredState, TaskState};
+use skep_runtime::controller::World;
+
+use crate::cluster::*;
+
+#[test]
+fn tasks_are_spread_evenly_over_equal_nodes() {
+    let mut cluster = Cluster::default();
+    (1..=3).for_each(|number| add_node(&mut cluster, number, 1024));
+    add_service(&mut cluster, "web", 0);
+    add_tasks(&mut cluster, "web", 8);
+    assert_eq!(cluster.settle().len(), 8);
+    assert_eq!(spread(&cluster, "web", 1..=3), [3, 3, 2]);
+}
+
+#[test]
+fn fewest_tasks_of_the_service_come_before_fewest_tasks_of_all() {
+    let mut cluster = Cluster::default();
+    (1..=2).for_each(|number| add_node(&mut cluster, number, 1024));
+    add_service(&mut cluster, "web", 0);
+    add_service(&mut cluster, "db", 0);
+    on_node(&mut cluster, &pending("web", 1, 1), 2, task("web", 1));
+    (1..=5).for_each(|slot| {
+        on_node(&mut cluster, &pending("db", slot, 1), 1, task("db", slot));
+    });
+    wait_for_node(&mut cluster, &pending("web", 2, 1), task("web", 2));
+    wait_for_node(&mut cluster, &pending("db", 6, 1), task("db", 6));
+    cluster.settle();
+    assert_eq!(spread(&cluster, "web", 1..=2), [1, 1]);
+    assert_eq!(spread(&cluster, "db", 1..=2), [5, 1]);
+}
+
+#[test]
+fn of_nodes_without_the_service_the_emptiest_comes_first() {
+    let mut cluster = Cluster::default();
+    (1..=3).for_each(|number| add_node(&mut cluster, number, 1024));
+    add_service(&mut cluster, "web", 0);
+    add_service(&mut cluster, "db", 0);
+    for (slot, node) in [(1, 1), (2, 1), (3, 2)] {
+        on_node(&mut cluster, &pending("db", slot, 1), node, task("db", slot));
+    }
+    add_tasks(&mut cluster, "web", 1);
+    cluster.settle();
+    assert_eq!(nodes_of(&cluster, "web"), [Some(3)]);
+}
+
+#[test]
+fn a_task_that_was_told_to_stop_counts_no_more_but_holds_what_it_holds() {
+    let mut cluster = Cluster::default();
+    (1..=2).for_each(|number| add_node(&mut cluster, number, 100));
+    add_service(&mut cluster, "web", 60);
+    let stopping = TaskStop { name: "web", slot: 1, node: 1 }.add(&mut cluster);
+    add_service(&mut cluster, "db", 0);
+    add_tasks(&mut cluster, "db", 1);
+    wait_for_node(&mut cluster, &pending("web", 2, 1), task("web", 2));
+    wait_for_node(&mut cluster, &pending("web", 3, 1), task("web", 3));
+    cluster.settle();
+    assert_eq!(nodes_of(&cluster, "db"), [Some(1)], "node 1 counts no active task");
+    assert_eq!(spread(&cluster, "web", 1..=2), [1, 1], "60 of 100 MiB are still held on node 1");
+    observe(&mut cluster, &stopping, TaskState::Shutdown);
+    cluster.settle();
+    assert_eq!(spread(&cluster, "web", 1..=2), [2, 1]);
+}
+
+struct TaskStop {
+    name: &'static str,
+    slot: u32,
+    node: u64,
+}
+
+impl TaskStop {
+    fn add(&self, cluster: &mut Cluster) -> skep_api::key::TaskRef {
+        let mut task = task(self.name, self.slot);
+        task.desired = DesiredState::Shutdown;
+        let key = on_node(cluster, &pending(self.name, self.slot, 1), self.node, task);
+        observe(cluster, &key, TaskState::Running);
+        key
+    }
+}
+
+#[test]
+fn two_services_that_fit_only_one_nodes_memory_between_them_are_never_both_placed() {
+    let mut cluster = Cluster::default();
+    add_node(&mut cluster, 1, 100);
+    for name in ["one", "two"] {
+        add_service(&mut cluster, name, 60);
+        add_tasks(&mut cluster, name, 1);
+    }
+    cluster.settle();
+    let placed = nodes_of(&cluster, "one").into_iter().chain(nodes_of(&cluster, "two")).flatten().count();
+    assert_eq!(placed, 1);
+}
+
+#[test]
+fn two_services_that_want_the_same_host_port_never_share_a_node() {
+    let mut cluster = Cluster::default();
+    (1..=2).for_each(|number| add_node(&mut cluster, number, 100));
+    for name in ["one", "two", "three"] {
+        add_revision(&mut cluster, name, 1, "", ", hostPorts: [{target: 80, published: 8080, mode: host}]");
+        add_tasks(&mut cluster, name, 1);
+    }
+    cluster.settle();
+    let mut nodes: Vec<_> =
+        ["one", "two", "three"].iter().flat_map(|name| nodes_of(&cluster, name)).collect();
+    nodes.sort();
+    assert_eq!(nodes, [None, Some(1), Some(2)]);
+}
+
+#[test]
+fn ports_of_another_protocol_and_automatic_ports_do_not_collide() {
+    let mut cluster = Cluster::default();
+    add_node(&mut cluster, 1, 100);
+    for (name, port) in
+        [("tcp", "published: 53"), ("udp", "published: 53, protocol: udp"), ("any", "published: 0")]
+    {
+        add_revision(
+            &mut cluster,
+            name,
+            1,
+            "",
+            &format!(", hostPorts: [{{target: 53, {port}, mode: host}}]"),
+        );
+        add_tasks(&mut cluster, name, if name == "any" { 3 } else { 1 });
+    }
+    cluster.settle();
+    assert_eq!(nodes_of(&cluster, "tcp"), [Some(1)]);
+    assert_eq!(nodes_of(&cluster, "udp"), [Some(1)]);
+    assert_eq!(nodes_of(&cluster, "any"), [Some(1); 3]);
+}
+
+#[test]
+fn no_task_goes_to_a_node_that_is_not_ready_and_active() {
+    let mut cluster = Cluster::default();
+    (1..=6).for_each(|number| add_node(&mut cluster, number, 100));
+    cluster.put(
+        Key::Node(node_id(1)),
+        skep_api::node::NodeSpec { availability: Availability::Pause, ..node_spec(1) },
+    );
+    cluster.put(
+        Key::Node(node_id(2)),
+        skep_api::node::NodeSpec { availability: Availability::Drain, ..node_spec(2) },
+    );
+    set_state(&mut cluster, 3, NodeState::Unreachable);
+    cluster.delete(Key::NodeSession(node_id(4)));
+    cluster.put_text(Key::Node(node_id(5)), "garbage: [");
+    cluster.delete(Key::Node(node_id(6)));
+    add_service(&mut cluster, "web", 0);
+    add_tasks(&mut cluster, "web", 1);
+    cluster.settle();
+    assert_eq!(nodes_of(&cluster, "web"), [None]);
+    set_state(&mut cluster, 3, NodeState::Ready);
+    cluster.settle();
+    assert_eq!(nodes_of(&cluster, "web"), [Some(3)]);
+}
+
+#[test]
+fn constraints_platforms_and_the_limit_per_node_hold() {
+    let mut cluster = Cluster::default();
+    add_node_with(&mut cluster, 1, 100, labelled(1, "zone", "a"));
+    add_node_with(&mut cluster, 2, 100, labelled(2, "zone", "b"));
+    let cases = [
+        ("zoned", "constraints: [node.labels.zone == b]", [0, 3]),
+        ("other", "constraints: [node.labels.zone != b, node.role == worker]", [3, 0]),
+        ("arm", "platforms: [{architecture: arm64}]", [0, 0]),
+        (
+            "amd",
+            "platforms: [{os: linux, architecture: amd64}, {architecture: arm64}], maxReplicasPerNode: 1",
+            [1, 1],
+        ),
+        ("broken", "constraints: [nonsense]", [0, 0]),
+    ];
+    for (name, placement, expected) in cases {
+        add_revision(&mut cluster, name, 1, "", &format!(", placement: {{{placement}}}"));
+        add_tasks(&mut cluster, name, 3);
+        cluster.settle();
+        assert_eq!(spread(&cluster, name, 1..=2), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_task_that_is_to_stop_before_it_was_placed_is_left_alone() {
+    let mut cluster = Cluster::default();
+    add_node(&mut cluster, 1, 100);
+    add_service(&mut cluster, "web", 0);
+    wait_for_node(
+        &mut cluster,
+        &pending("web", 1, 1),
+        skep_api::task::Task { desired: DesiredState::Shutdown, ..task("web", 1) },
+    );
+    assert_eq!(cluster.world.all(), []);
+    assert_eq!(cluster.settle(), []);
+}
+
+#[test]
+fn a_task_on_a_node_counts_although_its_revision_comes_later() {
+    let mut cluster = Cluster::default();
+    add_node(&mut cluster, 1, 100);
+    on_node(&mut cluster, &pending("db", 1, 1), 1, task("db", 1));
+    add_service(&mut cluster, "db", 60);
+    add_service(&mut cluster, "web", 60);
+    add_tasks(&mut cluster, "web", 1);
+    cluster.settle();
+    assert_eq!(nodes_of(&cluster, "web"), [None]);
+}
+
+#[test]
+fn a_task_that_does_not_decode_keeps_what_it_held() {
+    let mut cluster = Cluster::default();
+    add_node(&mut cluster, 1, 100);
+    add_service(&mut cluster, "web", 60);
+    let placed = on_node(&mut cluster, &pending("web", 1, 1), 1, task("web", 1));
+    observe(&mut cluster, &placed, TaskState::Running);
+    cluster.put_text(Key::Task(placed.clone()), "garbage: [");
+    wait_for_node(&mut cluster, &pending("web", 2, 1), task("web", 2));
+    cluster.settle();
+    assert_eq!(nodes_of(&cluster, "web"), [None]);
+    cluster.delete(Key::Task(placed));
+    cluster.settle();
+    assert_eq!(nodes_of(&cluster, "web"), [Some(1)]);
+}

@@ -1,0 +1,236 @@
+//! Random clusters: nodes come, change and go, tasks start, end and are replaced, and the oracle looks on.
+
+use proptest::prelude::*;
+use skep_api::key::{Key, TaskRef};
+use skep_api::node::{Availability, NodeState};
+use skep_api::task::{DesiredState, Task, TaskState};
+
+use crate::cluster::*;
+use crate::oracle::*;
+
+/// What each service of the random clusters asks for.
+const SERVICES: [(&str, u64, &str); 6] = [
+    ("free", 0, ""),
+    ("small", 20, ""),
+    ("large", 60, ""),
+    ("port", 10, ", hostPorts: [{target: 80, published: 80, mode: host}]"),
+    ("zoned", 30, ", placement: {constraints: [node.labels.zone == a]}"),
+    ("few", 5, ", placement: {maxReplicasPerNode: 2}"),
+];
+
+#[derive(Debug, Clone)]
+enum Step {
+    AddNode { memory: u64, zone: bool },
+    Availability { node: u64, is_active: bool },
+    Ready { node: u64, is_ready: bool },
+    AddTask { service: usize },
+    Observe { task: usize, state: TaskState },
+    Stop { task: usize },
+    Stage { task: usize, service_revision: u64 },
+    Delete { task: usize },
+    Settle,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let task = 0..40_usize;
+    let state = prop::sample::select(vec![
+        TaskState::Preparing,
+        TaskState::Running,
+        TaskState::Shutdown,
+        TaskState::Failed,
+    ]);
+    prop_oneof![
+        2 => (prop::sample::select(vec![0, 40, 100, 160]), any::<bool>())
+            .prop_map(|(memory, zone)| Step::AddNode { memory, zone }),
+        1 => (1..5_u64, any::<bool>()).prop_map(|(node, is_active)| Step::Availability { node, is_active }),
+        1 => (1..5_u64, any::<bool>()).prop_map(|(node, is_ready)| Step::Ready { node, is_ready }),
+        8 => (0..SERVICES.len()).prop_map(|service| Step::AddTask { service }),
+        4 => (task.clone(), state).prop_map(|(task, state)| Step::Observe { task, state }),
+        2 => task.clone().prop_map(|task| Step::Stop { task }),
+        3 => (task.clone(), 1..3_u64).prop_map(|(task, service_revision)| Step::Stage { task, service_revision }),
+        2 => task.prop_map(|task| Step::Delete { task }),
+        4 => Just(Step::Settle),
+    ]
+}
+
+/// A cluster with what the steps need to know of it.
+struct Run {
+    cluster: Cluster,
+    nodes: u64,
+    runs: i64,
+}
+
+impl Run {
+    fn new() -> Self {
+        let mut cluster = Cluster::default();
+        for (name, memory, rest) in SERVICES {
+            add_revision(&mut cluster, name, 1, &reserving(memory), rest);
+            add_revision(&mut cluster, name, 2, &reserving(memory * 2), rest);
+        }
+        Self { cluster, nodes: 0, runs: 0 }
+    }
+
+    fn nth(&self, number: usize) -> Option<(TaskRef, Task)> {
+        let tasks = tasks(&self.cluster);
+        tasks.get(number % tasks.len().max(1)).cloned()
+    }
+
+    fn state(&self, key: &TaskRef) -> TaskState {
+        status_of(&self.cluster, key).map_or(TaskState::Assigned, |status| status.state)
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::AddNode { memory, zone } => {
+                self.nodes += 1;
+                let zone = if zone { "a" } else { "b" };
+                add_node_with(&mut self.cluster, self.nodes, memory, labelled(self.nodes, "zone", zone));
+            }
+            Step::Availability { node, is_active } if node <= self.nodes => {
+                let availability = if is_active { Availability::Active } else { Availability::Drain };
+                let zone = if node % 2 == 0 { "a" } else { "b" };
+                let spec = skep_api::node::NodeSpec { availability, ..labelled(node, "zone", zone) };
+                self.cluster.put(Key::Node(node_id(node)), spec);
+            }
+            Step::Ready { node, is_ready } if node <= self.nodes => {
+                let state = if is_ready { NodeState::Ready } else { NodeState::Down };
+                set_state(&mut self.cluster, node, state);
+            }
+            Step::AddTask { service } => {
+                let name = SERVICES[service].0;
+                self.runs += 1;
+                let key = pending(name, 1, self.runs);
+                wait_for_node(&mut self.cluster, &key, task(name, 1));
+            }
+            Step::Settle => self.settle(),
+            Step::Observe { task, state } => self.observe(task, state),
+            Step::Stop { task } => self.stop(task),
+            Step::Stage { task, service_revision } => self.stage(task, service_revision),
+            Step::Delete { task } => self.delete(task),
+            Step::Availability { .. } | Step::Ready { .. } => {}
+        }
+    }
+
+    /// States only move forward, and a staged task goes no further than being prepared.
+    fn observe(&mut self, number: usize, state: TaskState) {
+        let Some((key, task)) = self.nth(number).filter(|(key, _)| key.place.node().is_some()) else {
+            return;
+        };
+        let may_run = task.desired == DesiredState::Running || state != TaskState::Running;
+        if state > self.state(&key) && may_run {
+            observe(&mut self.cluster, &key, state);
+        }
+    }
+
+    /// As the replica controller: what has no node is deleted, the rest is told to stop.
+    fn stop(&mut self, number: usize) {
+        let Some((key, task)) = self.nth(number) else { return };
+        if key.place.node().is_none() {
+            self.cluster.delete(Key::Task(key.clone()));
+            self.cluster.delete(Key::TaskStatus(key));
+        } else {
+            self.cluster.put(Key::Task(key), Task { desired: DesiredState::Shutdown, ..task });
+        }
+    }
+
+    /// As the replica controller: at most one staged task, and never beside one that is itself staged.
+    fn stage(&mut self, number: usize, revision: u64) {
+        let Some((key, old)) = self.nth(number) else { return };
+        let all = tasks(&self.cluster);
+        let is_free = all.iter().all(|(_, other)| other.replaces.as_ref() != Some(&key.name));
+        if key.place.node().is_some() && old.replaces.is_none() && is_free && !self.state(&key).is_terminal()
+        {
+            let name = old.service.name.as_str();
+            self.runs += 1;
+            let new = pending(name, 1, self.runs);
+            wait_for_node(&mut self.cluster, &new, Task { revision, ..staged(name, 1, &key) });
+        }
+    }
+
+    fn delete(&mut self, number: usize) {
+        let Some((key, _)) = self.nth(number) else { return };
+        if self.state(&key).is_terminal() {
+            self.cluster.delete(Key::TaskStatus(key.clone()));
+            self.cluster.delete(Key::Task(key));
+        }
+    }
+
+    fn settle(&mut self) {
+        let before = tasks(&self.cluster);
+        self.cluster.settle();
+        assert_nothing_is_overcommitted(&self.cluster);
+        for (key, task) in tasks(&self.cluster) {
+            if key.place.node().is_some() {
+                if !before.iter().any(|(old, _)| *old == key) {
+                    assert_well_placed(&self.cluster, &key, &task);
+                }
+            } else {
+                assert!(!fits_somewhere(&self.cluster, &key, &task), "{key} fits and was not placed");
+                assert!(status_of(&self.cluster, &key).is_some_and(|status| status.error.is_some()), "{key}");
+            }
+        }
+        assert_eq!(self.rebuilt().settle(), [], "a world that is built anew has nothing to change");
+    }
+
+    /// The same cluster, put together from nothing in the order of the keys.
+    fn rebuilt(&self) -> Cluster {
+        let mut cluster = Cluster::default();
+        cluster.now = self.cluster.now;
+        for key in self.cluster.keys() {
+            cluster.put(key.clone(), self.cluster.object(key).expect("it decodes").clone());
+        }
+        cluster
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_given_away_twice_and_nothing_that_fits_waits(steps in prop::collection::vec(step(), 1..60)) {
+        let mut run = Run::new();
+        steps.iter().for_each(|step| run.step(step));
+        run.settle();
+    }
+
+    #[test]
+    fn on_equal_nodes_the_numbers_of_tasks_differ_by_one_at_most(
+        nodes in 1..8_u64, first in 0..20_u32, second in 0..20_u32,
+    ) {
+        let mut cluster = Cluster::default();
+        (1..=nodes).for_each(|number| add_node(&mut cluster, number, 1000));
+        for (name, count) in [("one", first), ("two", second)] {
+            add_service(&mut cluster, name, 1);
+            add_tasks(&mut cluster, name, count);
+            cluster.settle();
+            let spread = spread(&cluster, name, 1..=nodes);
+            prop_assert!(spread.iter().max().unwrap() - spread.iter().min().unwrap() <= 1, "{spread:?}");
+        }
+        let all: Vec<usize> = (spread(&cluster, "one", 1..=nodes).iter())
+            .zip(spread(&cluster, "two", 1..=nodes)).map(|(one, two)| one + two).collect();
+        prop_assert!(all.iter().max().unwrap() - all.iter().min().unwrap() <= 1, "{all:?}");
+    }
+
+    #[test]
+    fn the_plan_does_not_depend_on_the_order_in_which_the_world_was_built(
+        order in Just((0..12_u64).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        let build = |order: &[u64]| {
+            let mut cluster = Cluster::default();
+            for number in order {
+                if *number < 6 {
+                    add_node(&mut cluster, *number, 50 * number);
+                } else {
+                    let slot = u32::try_from(*number).unwrap();
+                    wait_for_node(&mut cluster, &pending("web", slot, 1), task("web", slot));
+                }
+            }
+            add_service(&mut cluster, "web", 50);
+            cluster.settle();
+            tasks(&cluster).into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        let sorted = build(&(0..12).collect::<Vec<_>>());
+        prop_assert_eq!(sorted.iter().filter(|key| key.place.node().is_some()).count(), 6);
+        prop_assert_eq!(build(&order), sorted);
+    }
+}
