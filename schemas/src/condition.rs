@@ -25,7 +25,7 @@ pub struct Condition {
     pub kind: String,
     /// Whether it holds.
     pub status: Truth,
-    /// Why, in one word in PascalCase.
+    /// Why, in one word in `PascalCase`.
     pub reason: String,
     /// Why, in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]

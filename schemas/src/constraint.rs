@@ -85,9 +85,9 @@ impl Constraint {
             return self.matches_address(node);
         }
         let found = self.found(node).filter(|found| !found.is_empty());
-        let is_equal = found.is_some_and(|found| match self.property {
-            Property::Id => found == self.value,
-            _ => found.to_lowercase() == self.value.to_lowercase(),
+        let is_exact = self.property == Property::Id;
+        let is_equal = found.is_some_and(|found| {
+            if is_exact { found == self.value } else { found.to_lowercase() == self.value.to_lowercase() }
         });
         self.holds(is_equal)
     }

@@ -12,6 +12,7 @@ use crate::service::{Labels, is_default};
 use crate::time::Span;
 
 /// What goes into a container.
+#[allow(clippy::struct_excessive_bools, reason = "the fields are Docker's")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TaskTemplate {
@@ -189,6 +190,7 @@ pub enum MountType {
 }
 
 /// A file system from outside the container.
+#[allow(clippy::struct_excessive_bools, reason = "the fields are Docker's")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Mount {

@@ -38,7 +38,7 @@ pub(crate) fn replicas() -> u32 {
 }
 
 /// For serde: whether `replicas` can be left out.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(crate) fn is_one(number: &u32) -> bool {
     *number == replicas()
 }
@@ -49,6 +49,7 @@ pub(crate) fn stop_grace_period() -> Span {
 }
 
 /// For serde: whether `stopGracePeriod` can be left out.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(crate) fn is_stop_grace_period(span: &Span) -> bool {
     *span == stop_grace_period()
 }

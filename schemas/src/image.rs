@@ -102,7 +102,6 @@ impl FromStr for ImageReference {
     type Err = ImageError;
 
     fn from_str(text: &str) -> Result<Self, ImageError> {
-        let wrong = || ImageError::Name(short(text));
         if text.is_empty() {
             return Err(ImageError::Empty);
         }
@@ -125,11 +124,12 @@ impl FromStr for ImageReference {
         if repository.len() + registry.len() + 1 > NAME_MAX_BYTES {
             return Err(ImageError::TooLong);
         }
-        if repository.chars().any(|c| c.is_ascii_uppercase()) {
-            return Err(ImageError::UpperCase(short(text), short(&name.to_lowercase())));
+        if !is_registry(&registry) || !repository.to_lowercase().split('/').all(is_component) {
+            return Err(ImageError::Name(short(text)));
         }
-        if !is_registry(&registry) || !repository.split('/').all(is_component) {
-            return Err(wrong());
+        if repository.chars().any(|c| c.is_ascii_uppercase()) {
+            let lower = text.replacen(name, &name.to_lowercase(), 1);
+            return Err(ImageError::UpperCase(short(text), short(&lower)));
         }
         let tag = tag.or(if digest.is_none() { Some("latest") } else { None });
         Ok(Self { registry, repository, tag: tag.map(str::to_owned), digest: digest.map(str::to_owned) })

@@ -165,6 +165,7 @@ impl TaskRef {
     }
 
     /// The same task at another place.
+    #[must_use]
     pub fn at(&self, place: Place) -> Self {
         Self { place, stack: self.stack.clone(), name: self.name.clone() }
     }

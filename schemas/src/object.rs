@@ -142,10 +142,12 @@ impl Object {
         match self {
             Self::Text(text) => Ok(text.as_bytes().to_vec()),
             Self::Service(service) => manifest::encode_service(service),
-            Self::Node(spec) => match key {
-                Key::Node(node) => manifest::encode_node(node, spec),
-                _ => Err(Invalid { reason: format!("{key} is not a node's key") }),
-            },
+            Self::Node(spec) => {
+                let Key::Node(node) = key else {
+                    return Err(Invalid { reason: format!("{key} is not a node's key") });
+                };
+                manifest::encode_node(node, spec)
+            }
             Self::ServiceStatus(status) => block(status),
             Self::NodeStatus(status) => block(status),
             Self::NodeReport(value) => flow(value),
@@ -205,10 +207,10 @@ from_typed!(
 );
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<Arc<T>, Invalid> {
-    if text.trim_start().starts_with('{') {
-        if let Ok(value) = serde_json::from_str(text) {
-            return Ok(Arc::new(value));
-        }
+    if text.trim_start().starts_with('{')
+        && let Ok(value) = serde_json::from_str(text)
+    {
+        return Ok(Arc::new(value));
     }
     yaml::from_str(text).map(Arc::new).map_err(|error| Invalid { reason: error.to_string() })
 }

@@ -50,8 +50,10 @@ pub struct Problem {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// That line of the file, without control characters.
+    /// That line of the file, or the part of a long one around the problem, without control characters.
     pub source_line: String,
+    /// How many characters of `source_line` precede the problem.
+    pub indent: usize,
     /// How many characters the problem covers on that line.
     pub width: usize,
 }
@@ -73,6 +75,8 @@ pub enum Part {
     Hint,
 }
 
+/// The most problems of one file that are told.
+pub const PROBLEMS_MAX: usize = 100;
 /// The longest source line that is shown, in characters.
 const LINE_MAX_CHARS: usize = 160;
 
@@ -105,13 +109,14 @@ impl Fault {
         self
     }
 
-    /// The problem that it is in `file`, whose text is `lines`.
+    /// The problem that it is in `file`, whose text is `lines`. A fault on line 0 is about the whole file.
     pub fn in_file(self, file: &str, lines: &[&str]) -> Problem {
         let Extent { start, end } = self.extent;
-        let full = lines.get(start.line.saturating_sub(1)).copied().unwrap_or_default();
-        let source_line = printable(full.chars().take(LINE_MAX_CHARS));
-        let until = if end.line == start.line { end.column } else { full.trim_end().chars().count() + 1 };
-        let shown = LINE_MAX_CHARS.saturating_sub(start.column.saturating_sub(1));
+        let line = start.line.checked_sub(1).and_then(|index| lines.get(index)).copied().unwrap_or_default();
+        let before = start.column.saturating_sub(1);
+        let until = if end.line == start.line { end.column } else { line.trim_end().chars().count() + 1 };
+        let hidden = if until > LINE_MAX_CHARS { before.saturating_sub(LINE_MAX_CHARS / 2) } else { 0 };
+        let indent = before - hidden;
         Problem {
             code: self.code,
             message: printable(self.message.chars()),
@@ -119,8 +124,9 @@ impl Fault {
             file: printable(file.chars()),
             line: start.line,
             column: start.column,
-            source_line,
-            width: until.saturating_sub(start.column).min(shown).max(1),
+            source_line: printable(line.chars().skip(hidden).take(LINE_MAX_CHARS)),
+            indent,
+            width: until.saturating_sub(start.column).clamp(1, LINE_MAX_CHARS - indent),
         }
     }
 }
@@ -133,29 +139,39 @@ impl Problem {
 
     /// The pieces of its printed form, in order; [`fmt::Display`] puts them together.
     pub fn parts(&self) -> Vec<(Part, String)> {
-        let number = self.line.to_string();
-        let margin = number.len().max(4);
-        let level = format!("{}[{}]", self.severity(), self.code.id);
         let mut parts = vec![
-            (Part::Level, level),
+            (Part::Level, format!("{}[{}]", self.severity(), self.code.id)),
             (Part::Message, format!(": {}\n", self.message)),
-            (Part::Gutter, format!("  --> {}:{}:{}\n", self.file, self.line, self.column)),
+            (Part::Gutter, format!("  --> {}\n", self.place())),
         ];
-        if self.source_line.trim().is_empty() {
-            if !self.hint.is_empty() {
-                parts.push((Part::Gutter, format!("{:margin$} = ", "")));
-                parts.push((Part::Hint, format!("{}\n", self.hint)));
-            }
-            return parts;
+        if !self.source_line.trim().is_empty() {
+            parts.extend(self.excerpt());
+        } else if !self.hint.is_empty() {
+            parts.push((Part::Gutter, "     = ".to_owned()));
+            parts.push((Part::Hint, format!("{}\n", self.hint)));
         }
-        let indent = " ".repeat(self.column.saturating_sub(1));
-        parts.push((Part::Gutter, format!("{number:>margin$} | ")));
-        parts.push((Part::Source, format!("{}\n", self.source_line.trim_end())));
-        parts.push((Part::Gutter, format!("{:margin$} | {indent}", "")));
-        parts.push((Part::Caret, "^".repeat(self.width)));
-        let space = if self.hint.is_empty() { "" } else { " " };
-        parts.push((Part::Hint, format!("{space}{}\n", self.hint)));
         parts
+    }
+
+    /// The line with carets under it.
+    fn excerpt(&self) -> [(Part, String); 5] {
+        let indent = " ".repeat(self.indent);
+        let hint = if self.hint.is_empty() { String::new() } else { format!(" {}", self.hint) };
+        [
+            (Part::Gutter, format!("{:>4} | ", self.line)),
+            (Part::Source, format!("{}\n", self.source_line.trim_end())),
+            (Part::Gutter, format!("{:width$} | {indent}", "", width = self.line.to_string().len().max(4))),
+            (Part::Caret, "^".repeat(self.width)),
+            (Part::Hint, format!("{hint}\n")),
+        ]
+    }
+
+    fn place(&self) -> String {
+        if self.line == 0 {
+            self.file.clone()
+        } else {
+            format!("{}:{}:{}", self.file, self.line, self.column)
+        }
     }
 }
 

@@ -87,8 +87,8 @@ fn finish(title: &str, description: &str, body: Map<String, Value>, mut generato
 
 /// An object of `kind` with the metadata `M` and the spec `S`.
 fn envelope<M: JsonSchema, S: JsonSchema>(kind: &str, generator: &mut SchemaGenerator) -> Map<String, Value> {
-    let metadata = described("What it is called, and what people note.", generator.subschema_for::<M>());
-    let spec = described("What is wanted.", generator.subschema_for::<S>());
+    let metadata = described("What it is called, and what people note.", &generator.subschema_for::<M>());
+    let spec = described("What is wanted.", &generator.subschema_for::<S>());
     let body = json!({
         "type": "object",
         "additionalProperties": false,
@@ -105,7 +105,7 @@ fn envelope<M: JsonSchema, S: JsonSchema>(kind: &str, generator: &mut SchemaGene
 }
 
 /// A reference with a description beside it, which draft 07 would not see.
-fn described(description: &str, schema: schemars::Schema) -> Value {
+fn described(description: &str, schema: &schemars::Schema) -> Value {
     json!({"description": description, "allOf": [schema]})
 }
 

@@ -35,6 +35,7 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     pub mode: Mode,
     /// How many tasks (replicated only); 0 to 10,000, by default 1.
+    #[schemars(range(max = 10_000))]
     #[serde(default = "crate::defaults::replicas", skip_serializing_if = "crate::defaults::is_one")]
     pub replicas: u32,
     /// How a replicated job runs.

@@ -117,7 +117,8 @@ impl FromStr for Span {
             let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(letters);
             if unit.is_empty() {
-                return Err(if rest == text {
+                let is_number = tail.is_empty() && rest == text;
+                return Err(if is_number {
                     TimeError::NoUnit(text.chars().take(40).collect())
                 } else {
                     wrong()

@@ -88,7 +88,7 @@ pub fn path_to_string(path: &[Step<'_>]) -> String {
         match step {
             Step::Key(key) if text.is_empty() => text.push_str(key),
             Step::Key(key) => text.extend([".", key]),
-            Step::Item(item) => text.push_str(&format!("[{item}]")),
+            Step::Item(item) => text.extend(["[", &item.to_string(), "]"]),
         }
     }
     text
@@ -176,9 +176,16 @@ impl Node {
         })
     }
 
-    /// Where to point for `path`: at its value if that is a scalar, else at its name; if there is no such
-    /// value, at the last name on the way.
+    /// Where to point for `path`: at its value if that is a scalar, else at its name.
     pub fn locate(&self, path: &[Step<'_>]) -> Extent {
+        match self.find(path) {
+            Some(node) if node.as_scalar().is_some() => node.extent,
+            _ => self.locate_name(path),
+        }
+    }
+
+    /// Where the name of `path` stands; if there is no such value, the last name on the way.
+    pub fn locate_name(&self, path: &[Step<'_>]) -> Extent {
         let mut node = self;
         let mut extent = self.heading();
         for step in path {
@@ -189,7 +196,7 @@ impl Node {
             let Some((value, name)) = next else { return extent };
             (node, extent) = (value, name);
         }
-        if node.as_scalar().is_some() { node.extent } else { extent }
+        extent
     }
 
     /// Its beginning: the first key of a mapping, else all of it.

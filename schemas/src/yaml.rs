@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::code;
-use crate::problem::Fault;
+use crate::problem::{Fault, PROBLEMS_MAX};
 use crate::tree::{Entry, Extent, Node, Position, Scalar, Value};
 
 /// The most documents in one text.
@@ -136,6 +136,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the parser may learn events that are not values")]
     fn take(&mut self, event: Event<'a>, extent: Extent) -> Result<(), Fault> {
         match event {
             Event::DocumentStart(..) if self.done.len() >= MAX_DOCUMENTS => {
@@ -163,8 +164,6 @@ impl<'a> Reader<'a> {
                 self.refuse("an alias", extent);
                 self.scalar(Cow::Borrowed(""), true, extent)?;
             }
-            Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::Anchor(..) => {}
-            #[allow(unreachable_patterns, reason = "comments exist if another crate asks for them")]
             _ => {}
         }
         Ok(())
@@ -181,7 +180,14 @@ impl<'a> Reader<'a> {
 
     fn refuse(&mut self, what: &str, extent: Extent) {
         let fault = Fault::new(code::YAML_FEATURE, extent, format!("{what} is not allowed"));
-        self.current.faults.push(fault.hint("write the value out"));
+        self.note(fault.hint("write the value out"));
+    }
+
+    /// Notes a fault that does not keep the document from being read.
+    fn note(&mut self, fault: Fault) {
+        if self.current.faults.len() <= PROBLEMS_MAX {
+            self.current.faults.push(fault);
+        }
     }
 
     fn begin(&mut self, is_mapping: bool, extent: Extent) -> Result<(), Fault> {
@@ -213,22 +219,13 @@ impl<'a> Reader<'a> {
 
     fn scalar(&mut self, text: Cow<'a, str>, plain: bool, extent: Extent) -> Result<(), Fault> {
         if text.contains('\0') {
-            self.current.faults.push(Fault::new(
-                code::NOT_TEXT,
-                extent,
-                "a text cannot hold a NUL character",
-            ));
+            self.note(Fault::new(code::NOT_TEXT, extent, "a text cannot hold a NUL character"));
         }
-        if let Some(open) = self.open.last_mut()
-            && open.is_mapping
-            && open.key.is_none()
-        {
-            if plain && text == "<<" {
-                self.current.faults.push(
-                    Fault::new(code::YAML_FEATURE, extent, "a merge key is not allowed")
-                        .hint("write the values out"),
-                );
-            }
+        let is_key = |open: &Open| open.is_mapping && open.key.is_none();
+        if plain && text == "<<" && self.open.last().is_some_and(is_key) {
+            self.refuse("a merge key", extent);
+        }
+        if let Some(open) = self.open.last_mut().filter(|open| is_key(open)) {
             open.key = Some((text.into_owned(), extent));
             return Ok(());
         }
@@ -247,7 +244,9 @@ impl<'a> Reader<'a> {
             Some(open) if !open.is_mapping => open.items.push(node),
             Some(open) => {
                 if let Some((key, extent)) = open.key.take() {
-                    open.entries.push(Entry { key, extent, value: node });
+                    let is_left_out = node.extent.start == node.extent.end && node.as_scalar().is_some();
+                    let value = if is_left_out { Node { extent, ..node } } else { node };
+                    open.entries.push(Entry { key, extent, value });
                 }
             }
         }
@@ -255,32 +254,22 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports keys that come twice; the first one stays.
-    fn without_duplicates(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
-        let mut order: Vec<(usize, &Entry)> = entries.iter().enumerate().collect();
-        order.sort_by(|(_, left), (_, right)| left.key.cmp(&right.key));
+    fn without_duplicates(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let mut order: Vec<&Entry> = entries.iter().collect();
+        order.sort_by(|left, right| left.key.cmp(&right.key));
         let mut dropped = BTreeSet::new();
         for pair in order.windows(2) {
-            let [(_, first), (index, second)] = pair else { continue };
+            let [first, second] = pair else { continue };
             if first.key == second.key {
                 let Position { line, column } = first.extent.start;
-                let fault = Fault::new(
-                    code::DUPLICATE_KEY,
-                    second.extent,
-                    format!("the key `{}` comes twice", second.key),
-                );
-                self.current
-                    .faults
-                    .push(fault.hint(format!("it is at line {line}, column {column} already")));
-                dropped.insert(*index);
+                let message = format!("the key `{}` comes twice", second.key);
+                let fault = Fault::new(code::DUPLICATE_KEY, second.extent, message);
+                self.note(fault.hint(format!("it is at line {line}, column {column} already")));
+                dropped.insert(second.extent.start);
             }
         }
-        let mut index = 0;
-        let mut kept = entries;
-        kept.retain(|_| {
-            index += 1;
-            !dropped.contains(&(index - 1))
-        });
-        kept
+        entries.retain(|entry| !dropped.contains(&entry.extent.start));
+        entries
     }
 
     /// The parser's error in our words.
@@ -323,8 +312,13 @@ fn too_deep(extent: Extent) -> Fault {
 fn advice(kind: &ErrorKind) -> &'static str {
     if matches!(kind, ErrorKind::MappingValueNotAllowed) {
         "put quotes around a value that holds `: `, or check the indentation"
-    } else if matches!(kind, ErrorKind::UnclosedQuotedScalar) {
-        "the closing quote is missing"
+    } else if matches!(
+        kind,
+        ErrorKind::UnclosedQuotedScalar
+            | ErrorKind::InvalidQuotedScalarIndent
+            | ErrorKind::DocumentIndicatorInQuotedScalar
+    ) {
+        "a closing quote is missing, here or above"
     } else if matches!(kind, ErrorKind::UnexpectedCharacter { .. }) {
         "put quotes around a value that begins with this character"
     } else if matches!(kind, ErrorKind::InvalidIndentation | ErrorKind::ExpectedBlockMappingKey) {

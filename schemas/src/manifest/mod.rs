@@ -20,14 +20,12 @@ use crate::ident::{NodeId, Uid};
 use crate::key::{Key, ServiceRef};
 use crate::node::NodeSpec;
 use crate::object::{API_VERSION, Invalid, Metadata, OBJECT_MAX_BYTES, Object, Service};
-use crate::problem::{Fault, Problem, Severity};
+use crate::problem::{Fault, PROBLEMS_MAX, Problem, Severity};
 use crate::tree::{Extent, Position};
 use crate::yaml;
 
 /// The largest file that is read, in bytes.
 pub const SOURCE_MAX_BYTES: usize = 1 << 20;
-/// The most problems of one file that are told.
-pub const PROBLEMS_MAX: usize = 100;
 
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +40,7 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Manifest {
     /// A service.
-    Service(Service),
+    Service(Box<Service>),
     /// What people say of a machine.
     Node {
         /// Which machine.
@@ -118,7 +116,7 @@ impl Manifest {
     /// The value that etcd holds.
     pub fn object(&self) -> Object {
         match self {
-            Self::Service(service) => service.clone().into(),
+            Self::Service(service) => Service::clone(service).into(),
             Self::Node { spec, .. } => spec.clone().into(),
         }
     }
@@ -177,10 +175,8 @@ pub fn read(sources: &[Source]) -> Reading {
 /// [`Invalid`] names everything that is wrong with it.
 pub fn decode_service(service: &ServiceRef, text: &str) -> Result<Service, Invalid> {
     match decode(text)? {
-        Manifest::Service(found) if found.reference() == *service => Ok(found),
-        other => {
-            Err(Invalid { reason: format!("it describes {other}, but lies under the key of {service}") })
-        }
+        Manifest::Service(found) if found.reference() == *service => Ok(*found),
+        other @ (Manifest::Service(_) | Manifest::Node { .. }) => Err(misplaced(&other, service)),
     }
 }
 
@@ -191,10 +187,12 @@ pub fn decode_service(service: &ServiceRef, text: &str) -> Result<Service, Inval
 pub fn decode_node(node: &NodeId, text: &str) -> Result<NodeSpec, Invalid> {
     match decode(text)? {
         Manifest::Node { id, spec } if id == *node => Ok(spec),
-        other => {
-            Err(Invalid { reason: format!("it describes {other}, but lies under the key of node {node}") })
-        }
+        other @ (Manifest::Service(_) | Manifest::Node { .. }) => Err(misplaced(&other, node)),
     }
+}
+
+fn misplaced(found: &Manifest, wanted: &impl fmt::Display) -> Invalid {
+    Invalid { reason: format!("it describes {found}, but lies under the key of {wanted}") }
 }
 
 /// Writes a service in block form.
@@ -282,11 +280,10 @@ fn comes_twice(manifest: &Manifest, extent: Extent, file: &str, there: Position)
 fn problems(mut faults: Vec<Fault>, file: &str, text: &str) -> Vec<Problem> {
     faults.sort_by_key(|fault| fault.extent.start);
     let lines: Vec<&str> = text.lines().collect();
-    let more = faults.len().saturating_sub(PROBLEMS_MAX);
-    faults.truncate(PROBLEMS_MAX);
-    if let (1.., Some(last)) = (more, faults.last()) {
-        let message = format!("{more} more problems in this file are not shown");
-        faults.push(Fault::new(code::TOO_LARGE, last.extent, message));
+    if faults.len() > PROBLEMS_MAX {
+        faults.truncate(PROBLEMS_MAX);
+        let message = "more problems in this file are not shown";
+        faults.push(Fault::new(code::TOO_LARGE, Extent::default(), message));
     }
     faults.into_iter().map(|fault| fault.in_file(file, &lines)).collect()
 }

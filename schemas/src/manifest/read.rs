@@ -5,13 +5,13 @@ use serde_json::Value as Json;
 
 use super::shape::{self, Shape};
 use super::walk::{Walked, walk};
-use super::{Manifest, NodeMetadata, PROBLEMS_MAX, suggest, unsupported};
+use super::{Manifest, NodeMetadata, suggest, unsupported};
 use crate::code;
 use crate::node::NodeSpec;
 use crate::object::{Metadata, OBJECT_MAX_BYTES, Service};
-use crate::problem::{Code, Fault, Severity};
+use crate::problem::{Code, Fault, PROBLEMS_MAX, Severity};
 use crate::service::ServiceSpec;
-use crate::tree::{Extent, Node, Step, Value};
+use crate::tree::{Extent, Node, Scalar, Value};
 use crate::validate::{self, Report};
 use crate::yaml;
 
@@ -55,6 +55,9 @@ pub(super) fn text(text: &str) -> Vec<Outcome> {
             continue;
         };
         let mut faults = document.faults;
+        if faults.is_empty() && root.as_scalar().is_some_and(Scalar::is_null) {
+            continue;
+        }
         for object in objects(root) {
             let inside = faults.extract_if(.., |fault| object.extent.contains(&fault.extent)).collect();
             outcomes.push(read(object, inside));
@@ -84,6 +87,7 @@ fn read(root: &Node, mut faults: Vec<Fault>) -> Outcome {
             None
         }
     };
+    faults.extend(status_is_ignored(root));
     faults.truncate(PROBLEMS_MAX + 1);
     let is_sound = faults.iter().all(|fault| fault.code.severity() == Severity::Warning);
     Outcome { manifest: manifest.filter(|_| is_sound), faults, extent }
@@ -134,20 +138,19 @@ fn typed(root: &Node, kind: Applicable, faults: &mut Vec<Fault>) -> Option<(Mani
     };
     let called = root.find(&["metadata".into(), "name".into()]).and_then(Node::as_text);
     let subject = called.map_or(name.to_owned(), |called| format!("{name}/{called}"));
-    let Walked { mut value, faults: wrong } = walk(root, shape, &subject);
-    faults.extend(wrong);
-    let sections = faults.clone();
-    let is_sound = |path: &[Step<'_>]| {
-        root.find(path).is_none_or(|node| !sections.iter().any(|fault| node.extent.contains(&fault.extent)))
-    };
-    faults.extend(unsupported::check(root, &value));
-    strip(root, &mut value, faults);
-    let mut report = Report::new(root, &is_sound);
+    let Walked { mut value, faults: form } = walk(root, shape, &subject);
+    let is_told = |fault: &Fault| faults.iter().any(|told| told.extent == fault.extent);
+    let form: Vec<Fault> = form.into_iter().filter(|fault| !is_told(fault)).collect();
+    faults.extend(form);
+    strip(&mut value);
+    let form = faults.clone();
+    let mut report = Report::new(root, &form);
     let manifest = match kind {
         Applicable::Service => parse(&value).map(|Typed { metadata, spec }: Typed<Metadata, ServiceSpec>| {
             let service = Service { metadata, spec };
             validate::service(&service, &mut report);
-            Manifest::Service(service)
+            faults.extend(unsupported::in_service(root, &value));
+            Manifest::Service(Box::new(service))
         }),
         Applicable::Node => parse(&value).map(|Typed { metadata, spec }: Typed<NodeMetadata, NodeSpec>| {
             validate::node(&spec, &mut report);
@@ -163,6 +166,7 @@ fn typed(root: &Node, kind: Applicable, faults: &mut Vec<Fault>) -> Option<(Mani
             None
         }
         Err(error) => {
+            // The shape comes from the same types, so this is a form that the walk could not see.
             faults.push(Fault::new(code::WRONG_TYPE, root.heading(), error.to_string()));
             None
         }
@@ -174,15 +178,18 @@ fn parse<'a, T: Deserialize<'a>>(value: &'a Json) -> Result<T, serde_json::Error
 }
 
 /// Takes out what is there only on reading.
-fn strip(root: &Node, value: &mut Json, faults: &mut Vec<Fault>) {
-    if let Some(status) = root.entry("status") {
-        let message = "`status` is written by controllers and ignored here";
-        faults.push(Fault::new(code::STATUS_IGNORED, status.extent, message));
-    }
+fn strip(value: &mut Json) {
     let Json::Object(fields) = value else { return };
     fields.shift_remove("status");
     if let Some(Json::Object(metadata)) = fields.get_mut("metadata") {
         metadata.shift_remove("version");
         metadata.shift_remove("uid");
     }
+}
+
+/// Warns of a status, which `skep get` shows and nobody but a controller writes.
+fn status_is_ignored(root: &Node) -> Option<Fault> {
+    let status = root.entry("status")?;
+    let message = "`status` is written by controllers and ignored here";
+    Some(Fault::new(code::STATUS_IGNORED, status.extent, message))
 }

@@ -1,7 +1,8 @@
 //! What somebody may have meant by a name that there is not.
 
-use super::shape::{Field, Shape};
 use std::collections::BTreeMap;
+
+use super::shape::{Field, Shape};
 
 /// Names of Docker, Compose and Kubernetes, and ours.
 const ELSEWHERE: [(&str, &str); 24] = [
@@ -31,33 +32,43 @@ const ELSEWHERE: [(&str, &str); 24] = [
     ("workingdir", "workdir"),
 ];
 
+/// Advice to somebody who wrote the field `written`, which is none of `fields`, in an object of the shape `root`.
+pub(crate) fn hint(written: &str, fields: &BTreeMap<String, Field>, root: &Shape) -> String {
+    let did_you_mean = |name| format!("did you mean `{name}`?");
+    let names = fields.keys().map(String::as_str);
+    same(written, names.clone())
+        .or_else(|| translated(written, fields))
+        .map(did_you_mean)
+        .or_else(|| home(written, root).map(|home| format!("it belongs to `{home}`")))
+        .or_else(|| nearest(written, names).map(did_you_mean))
+        .unwrap_or_default()
+}
+
 /// The one of `known` that `written` most likely stands for.
 pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let plain = simplify(written);
-    if let Some(same) = known.clone().find(|name| simplify(name) == plain) {
-        return Some(same);
-    }
-    let near = |name: &&str| {
-        let name = simplify(name);
-        let limit = if plain.chars().count() <= 3 { 1 } else { 2 };
-        strsim::damerau_levenshtein(&plain, &name) <= limit || strsim::jaro_winkler(&plain, &name) >= 0.85
-    };
     let distance = |name: &&str| strsim::damerau_levenshtein(&plain, &simplify(name));
-    known.filter(near).min_by_key(distance)
+    let limit = if plain.len() <= 3 { 1 } else { 2 };
+    let is_near =
+        |name: &&str| distance(name) <= limit || strsim::jaro_winkler(&plain, &simplify(name)) >= 0.85;
+    same(written, known.clone()).or_else(|| known.filter(is_near).min_by_key(distance))
 }
 
-/// The field of `fields` that `written` most likely stands for.
-pub(crate) fn field<'a>(written: &str, fields: &'a BTreeMap<String, Field>) -> Option<&'a str> {
+/// The one of `known` that differs from `written` only in its style, such as `snake_case`.
+fn same<'a>(written: &str, mut known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = simplify(written);
-    let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == plain);
-    if let Some((name, _)) = elsewhere.and_then(|(_, ours)| fields.get_key_value(*ours)) {
-        return Some(name);
-    }
-    nearest(written, fields.keys().map(String::as_str))
+    known.find(|name| simplify(name) == plain)
+}
+
+/// The field that others call `written`.
+fn translated<'a>(written: &str, fields: &'a BTreeMap<String, Field>) -> Option<&'a str> {
+    let plain = simplify(written);
+    let (_, ours) = ELSEWHERE.iter().find(|(theirs, _)| *theirs == plain)?;
+    fields.get_key_value(*ours).map(|(name, _)| name.as_str())
 }
 
 /// The object below `shape` that has a field `written`, as a path.
-pub(crate) fn home(written: &str, shape: &Shape) -> Option<String> {
+fn home(written: &str, shape: &Shape) -> Option<String> {
     let mut level = vec![(String::new(), shape)];
     while !level.is_empty() {
         let objects = level.iter().filter_map(|(path, shape)| shape.fields().map(|fields| (path, fields)));

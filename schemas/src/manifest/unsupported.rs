@@ -89,7 +89,7 @@ const SERVICE: &[Later] = &[
 ];
 
 /// What `root`, whose cleaned form is `value`, wants of a later version.
-pub(super) fn check(root: &Node, value: &Json) -> Vec<Fault> {
+pub(super) fn in_service(root: &Node, value: &Json) -> Vec<Fault> {
     let mut faults = Vec::new();
     for later in SERVICE {
         let (parent, name) = later.path.rsplit_once('.').unwrap_or(("", later.path));
@@ -126,7 +126,9 @@ fn expand(root: &Node, pattern: &'static str) -> Vec<Vec<Step<'static>>> {
     let mut paths = vec![Vec::new()];
     for segment in pattern.split('.') {
         let (name, is_list) = segment.strip_suffix("[]").map_or((segment, false), |name| (name, true));
-        paths.iter_mut().for_each(|path| path.push(Step::Key(name)));
+        for path in &mut paths {
+            path.push(Step::Key(name));
+        }
         if is_list {
             paths = paths.into_iter().flat_map(|path| items(root, &path)).collect();
         }

@@ -1,13 +1,14 @@
 //! Compares a located tree with the shape of its kind: collects every fault, and returns what was written, cleaned.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
 use super::shape::{Field, Form, Shape};
 use super::suggest;
 use crate::code;
-use crate::problem::{Code, Fault};
+use crate::problem::{Code, Fault, PROBLEMS_MAX};
 use crate::tree::{Entry, Extent, Node, Scalar, Step, Value, path_to_string};
-use std::collections::BTreeMap;
 
 /// Walks one document.
 pub(crate) struct Walk<'a> {
@@ -123,7 +124,10 @@ impl<'a> Walk<'a> {
         let Some(number) = scalar.as_integer() else {
             let message = format!("`{}` wants a whole number, not `{}`", self.here(), short(&scalar.text));
             let bare = Scalar { text: scalar.text.trim_start_matches('0').to_owned(), plain: true };
-            let hint = bare.as_integer().map_or(String::new(), |number| format!("write {number}"));
+            let hint = bare.as_integer().map_or(String::new(), |number| {
+                let without = if scalar.plain { "" } else { " without quotes" };
+                format!("write {number}{without}")
+            });
             return self.fault(code::WRONG_TYPE, at, message, &hint);
         };
         if number < min || number > max {
@@ -189,13 +193,14 @@ impl<'a> Walk<'a> {
     }
 
     fn unknown_field(&mut self, entry: &'a Entry, fields: &BTreeMap<String, Field>) {
+        if self.is_full() {
+            return;
+        }
         self.path.push(Step::Key(&entry.key));
         let message = format!("unknown field `{}` in {}", self.here(), self.subject);
         self.path.pop();
-        let near = suggest::field(&entry.key, fields).map(|field| format!("did you mean `{field}`?"));
-        let home = || suggest::home(&entry.key, self.root).map(|home| format!("it belongs to `{home}`"));
-        let exact_elsewhere = near.or_else(home).unwrap_or_default();
-        self.faults.push(Fault::new(code::UNKNOWN_FIELD, entry.extent, message).hint(exact_elsewhere));
+        let hint = suggest::hint(&entry.key, fields, self.root);
+        self.faults.push(Fault::new(code::UNKNOWN_FIELD, entry.extent, message).hint(hint));
     }
 
     fn missing_field(&mut self, node: &Node, name: &str) {
@@ -205,8 +210,15 @@ impl<'a> Walk<'a> {
     }
 
     fn fault(&mut self, code: Code, at: Extent, message: String, hint: &str) -> Option<Json> {
-        self.faults.push(Fault::new(code, at, message).hint(hint));
+        if !self.is_full() {
+            self.faults.push(Fault::new(code, at, message).hint(hint));
+        }
         None
+    }
+
+    /// Whether enough is said.
+    fn is_full(&self) -> bool {
+        self.faults.len() > PROBLEMS_MAX
     }
 
     fn here(&self) -> String {

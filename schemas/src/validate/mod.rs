@@ -1,6 +1,6 @@
 //! What the types cannot say: limits, fields that exclude each other, texts with a grammar of their own.
 //!
-//! A check looks at one section of an object and is left out while the section's form is wrong, so one mistake is told once.
+//! Where the form of a section is wrong, a check that would stumble over it waits, so that one mistake is told once.
 
 mod mounts;
 mod placement;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use crate::code;
 use crate::node::NodeSpec;
 use crate::object::Service;
-use crate::problem::{Code, Fault};
+use crate::problem::{Code, Fault, PROBLEMS_MAX};
 use crate::tree::{Node, Step};
 
 /// The most labels or constraints in one list.
@@ -25,39 +25,20 @@ const LABEL_MAX_BYTES: usize = 256;
 /// Collects faults, and knows where the fields are written.
 pub(crate) struct Report<'a> {
     root: &'a Node,
-    is_sound: &'a dyn Fn(&[Step<'_>]) -> bool,
+    form: &'a [Fault],
     faults: Vec<Fault>,
 }
 
-type Check = fn(&Service, &mut Report<'_>);
-
-/// The checks of a service, with the section that each looks at.
-const SERVICE: &[(&[&str], Check)] = &[
-    (&["metadata"], |service, report| labels(&["metadata", "labels"], &service.metadata.labels, report)),
-    (&["spec", "mode"], strategy::mode),
-    (&["spec", "update"], strategy::update),
-    (&["spec", "rollback"], strategy::rollback),
-    (&["spec", "ports"], ports::check),
-    (&["spec", "placement"], placement::check),
-    (&["spec", "task", "image"], process::image),
-    (&["spec", "task", "env"], process::env),
-    (&["spec", "task", "hostname"], process::hostname),
-    (&["spec", "task", "workdir"], process::workdir),
-    (&["spec", "task", "stopSignal"], process::stop_signal),
-    (&["spec", "task", "labels"], |service, report| {
-        labels(&["spec", "task", "labels"], &service.spec.task.labels, report);
-    }),
-    (&["spec", "task", "mounts"], mounts::check),
-    (&["spec", "task", "resources"], resources::check),
-];
-
 /// Checks a service.
 pub(crate) fn service(service: &Service, report: &mut Report<'_>) {
-    for (section, check) in SERVICE {
-        if (report.is_sound)(&steps(section)) {
-            check(service, report);
-        }
-    }
+    labels(&["metadata", "labels"], &service.metadata.labels, report);
+    strategy::check(&service.spec, report);
+    ports::check(&service.spec, report);
+    placement::check(&service.spec.placement, report);
+    process::check(&service.spec.task, report);
+    labels(&["spec", "task", "labels"], &service.spec.task.labels, report);
+    mounts::check(&service.spec.task.mounts, report);
+    resources::check(&service.spec.task.resources, report);
 }
 
 /// Checks what people say of a node.
@@ -71,9 +52,9 @@ pub(crate) fn node(spec: &NodeSpec, report: &mut Report<'_>) {
 }
 
 impl<'a> Report<'a> {
-    /// A report on the object `root`; `is_sound` says whether the form of a section is right.
-    pub(crate) fn new(root: &'a Node, is_sound: &'a dyn Fn(&[Step<'_>]) -> bool) -> Self {
-        Self { root, is_sound, faults: Vec::new() }
+    /// A report on the object `root`, whose form has the faults `form`.
+    pub(crate) fn new(root: &'a Node, form: &'a [Fault]) -> Self {
+        Self { root, form, faults: Vec::new() }
     }
 
     /// What was found.
@@ -81,11 +62,35 @@ impl<'a> Report<'a> {
         self.faults
     }
 
-    /// Notes a fault at `path`.
+    /// Notes a fault of the value at `path`.
     fn fault(&mut self, code: Code, path: &[Step<'_>], message: impl Into<String>, hint: impl Into<String>) {
-        if self.faults.len() <= crate::manifest::PROBLEMS_MAX {
+        if !self.is_full() {
             self.faults.push(Fault::new(code, self.root.locate(path), message).hint(hint));
         }
+    }
+
+    /// Notes a fault of the name at the end of `path`.
+    fn fault_name(
+        &mut self,
+        code: Code,
+        path: &[Step<'_>],
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        if !self.is_full() {
+            self.faults.push(Fault::new(code, self.root.locate_name(path), message).hint(hint));
+        }
+    }
+
+    /// Whether enough is said.
+    fn is_full(&self) -> bool {
+        self.faults.len() > PROBLEMS_MAX
+    }
+
+    /// Whether the form of what is at `path` is right, or nothing is there.
+    fn is_sound(&self, path: &[Step<'_>]) -> bool {
+        let is_inside = |node: &Node| self.form.iter().any(|fault| node.extent.contains(&fault.extent));
+        !self.root.find(path).is_some_and(is_inside)
     }
 
     /// Whether `path` is written.
@@ -123,7 +128,7 @@ fn labels(path: &[&str], labels: &BTreeMap<String, String>, report: &mut Report<
     for (key, value) in labels {
         let at = [steps(path).as_slice(), &[Step::Key(key)]].concat();
         if key.trim().is_empty() || key.chars().any(char::is_control) {
-            report.fault(code::MALFORMED, &at, "a label's key is empty or has control characters", "");
+            report.fault_name(code::MALFORMED, &at, "a label's key is empty or has control characters", "");
         }
         if key.len() > LABEL_MAX_BYTES || value.len() > LABEL_MAX_BYTES {
             let message = format!("a label's key and value have at most {LABEL_MAX_BYTES} bytes each");

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use super::Report;
 use crate::code;
 use crate::container::{Mount, MountType};
-use crate::object::Service;
 use crate::tree::Step;
 
-pub(super) fn check(service: &Service, report: &mut Report<'_>) {
+pub(super) fn check(mounts: &[Mount], report: &mut Report<'_>) {
     let mut seen = BTreeMap::new();
-    for (index, mount) in service.spec.task.mounts.iter().enumerate() {
+    for (index, mount) in mounts.iter().enumerate() {
         let at = At { index };
+        if !report.is_sound(at.field("").split_at(4).0) {
+            continue;
+        }
         target(mount, at, report);
         source(mount, at, report);
         tmpfs(mount, at, report);

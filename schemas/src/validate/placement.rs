@@ -3,18 +3,21 @@
 use super::{LABEL_MAX_BYTES, LABELS_MAX, Report};
 use crate::code;
 use crate::constraint::{Constraint, Property};
-use crate::object::Service;
+use crate::service::Placement;
 use crate::tree::Step;
 
-pub(super) fn check(service: &Service, report: &mut Report<'_>) {
+pub(super) fn check(placement: &Placement, report: &mut Report<'_>) {
     let list: [Step<'_>; 3] = ["spec".into(), "placement".into(), "constraints".into()];
-    let constraints = &service.spec.placement.constraints;
+    let constraints = &placement.constraints;
     if constraints.len() > LABELS_MAX {
         let message = format!("{} constraints are more than {LABELS_MAX}", constraints.len());
         report.fault(code::LIMIT, &list, message, "");
     }
     for (index, text) in constraints.iter().enumerate() {
         let path = [list.as_slice(), &[Step::Item(index)]].concat();
+        if !report.is_sound(&path) {
+            continue;
+        }
         if text.len() > LABEL_MAX_BYTES {
             let message = format!("a constraint has at most {LABEL_MAX_BYTES} bytes");
             report.fault(code::LIMIT, &path, message, "");

@@ -2,8 +2,8 @@
 
 use super::{LABEL_MAX_BYTES, Report, mounts, steps};
 use crate::code;
+use crate::container::TaskTemplate;
 use crate::image::{ImageError, ImageReference};
-use crate::object::Service;
 use crate::tree::Step;
 
 /// The longest host name, in bytes (RFC 1035).
@@ -15,26 +15,36 @@ const SIGNALS: &[&str] = &[
     "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
 ];
 
-pub(super) fn image(service: &Service, report: &mut Report<'_>) {
-    let outcome: Result<ImageReference, ImageError> = service.spec.task.image.parse();
+pub(super) fn check(task: &TaskTemplate, report: &mut Report<'_>) {
+    image(task, report);
+    env(task, report);
+    hostname(task, report);
+    if let Some(path) = &task.workdir {
+        mounts::absolute(path, "`workdir`", &steps(&["spec", "task", "workdir"]), report);
+    }
+    stop_signal(task, report);
+}
+
+fn image(task: &TaskTemplate, report: &mut Report<'_>) {
+    let outcome: Result<ImageReference, ImageError> = task.image.parse();
     if let Err(error) = outcome {
         report.fault(code::BAD_IMAGE, &steps(&["spec", "task", "image"]), error.to_string(), "");
     }
 }
 
-pub(super) fn env(service: &Service, report: &mut Report<'_>) {
-    for (name, value) in &service.spec.task.env {
+fn env(task: &TaskTemplate, report: &mut Report<'_>) {
+    for (name, value) in &task.env {
         let path = [steps(&["spec", "task", "env"]).as_slice(), &[Step::Key(name)]].concat();
         if name.is_empty() || name.contains('=') {
             let message = format!("{name:?} cannot be the name of an environment variable");
-            report.fault(code::MALFORMED, &path, message, "it is not empty and has no `=`");
+            report.fault_name(code::MALFORMED, &path, message, "it is not empty and has no `=`");
         }
         report.no_template(&path, value);
     }
 }
 
-pub(super) fn hostname(service: &Service, report: &mut Report<'_>) {
-    let Some(name) = &service.spec.task.hostname else { return };
+fn hostname(task: &TaskTemplate, report: &mut Report<'_>) {
+    let Some(name) = &task.hostname else { return };
     let path = steps(&["spec", "task", "hostname"]);
     if name.contains("{{") {
         report.no_template(&path, name);
@@ -45,14 +55,8 @@ pub(super) fn hostname(service: &Service, report: &mut Report<'_>) {
     }
 }
 
-pub(super) fn workdir(service: &Service, report: &mut Report<'_>) {
-    if let Some(path) = &service.spec.task.workdir {
-        mounts::absolute(path, "`workdir`", &steps(&["spec", "task", "workdir"]), report);
-    }
-}
-
-pub(super) fn stop_signal(service: &Service, report: &mut Report<'_>) {
-    let Some(signal) = service.spec.task.stop_signal.as_deref() else { return };
+fn stop_signal(task: &TaskTemplate, report: &mut Report<'_>) {
+    let Some(signal) = task.stop_signal.as_deref() else { return };
     if !is_signal(signal) {
         let shown: String = signal.chars().take(LABEL_MAX_BYTES).collect();
         let message = format!("{shown:?} is not a signal");

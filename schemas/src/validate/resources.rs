@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::code;
-use crate::object::Service;
+use crate::container::ResourceRequirements;
 use crate::quantity::{Cpus, Memory};
 use crate::tree::Step;
 
@@ -11,26 +11,10 @@ const CPUS_MIN: Cpus = Cpus::from_nanos(1_000_000);
 /// 4 MiB.
 const MEMORY_MIN: Memory = Memory::from_bytes(4 << 20);
 
-pub(super) fn check(service: &Service, report: &mut Report<'_>) {
-    let resources = &service.spec.task.resources;
-    let (limits, reservations) = (&resources.limits, &resources.reservations);
-    for (section, cpus, memory) in
-        [("limits", limits.cpus, limits.memory), ("reservations", reservations.cpus, reservations.memory)]
-    {
-        if let Some(cpus) = cpus.filter(|cpus| *cpus < CPUS_MIN) {
-            let message = format!("{cpus} CPUs are less than {CPUS_MIN}");
-            report.fault(code::TOO_SMALL, &path(&[section, "cpus"]), message, "");
-        }
-        if let Some(memory) = memory.filter(|memory| *memory < MEMORY_MIN) {
-            let message = format!("{} bytes of memory are less than {MEMORY_MIN}", memory.as_bytes());
-            report.fault(
-                code::TOO_SMALL,
-                &path(&[section, "memory"]),
-                message,
-                "did you forget the unit, such as Mi?",
-            );
-        }
-    }
+pub(super) fn check(resources: &ResourceRequirements, report: &mut Report<'_>) {
+    let ResourceRequirements { limits, reservations, .. } = resources;
+    at_least("limits", limits.cpus, limits.memory, report);
+    at_least("reservations", reservations.cpus, reservations.memory, report);
     if let (Some(limit), Some(reserved)) = (limits.cpus, reservations.cpus)
         && reserved > limit
     {
@@ -43,9 +27,21 @@ pub(super) fn check(service: &Service, report: &mut Report<'_>) {
         let message = format!("{reserved} of memory are reserved, more than the limit of {limit}");
         report.fault(code::CONFLICT, &path(&["reservations", "memory"]), message, "");
     }
-    if resources.swap.is_some() && limits.memory.is_none() {
+    if resources.swap.is_some() && limits.memory.is_none() && report.is_sound(&path(&["limits"])) {
         let message = "swap is limited only together with memory";
         report.fault(code::CONFLICT, &path(&["swap"]), message, "add `limits: {memory: …}`");
+    }
+}
+
+fn at_least(section: &str, cpus: Option<Cpus>, memory: Option<Memory>, report: &mut Report<'_>) {
+    if let Some(cpus) = cpus.filter(|cpus| *cpus < CPUS_MIN) {
+        let message = format!("{cpus} CPUs are less than {CPUS_MIN}");
+        report.fault(code::TOO_SMALL, &path(&[section, "cpus"]), message, "");
+    }
+    if let Some(memory) = memory.filter(|memory| *memory < MEMORY_MIN) {
+        let message = format!("{} bytes of memory are less than {MEMORY_MIN}", memory.as_bytes());
+        let hint = "is the unit missing, such as Mi?";
+        report.fault(code::TOO_SMALL, &path(&[section, "memory"]), message, hint);
     }
 }
 

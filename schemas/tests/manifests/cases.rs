@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use skep_api::manifest::{self, Reading, Source};
 
 fn cases() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/cases")
 }
 
 fn sorted(folder: &Path) -> Vec<PathBuf> {
