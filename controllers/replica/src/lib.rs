@@ -1,1 +1,41 @@
-//! .
+//! replica: the only one who creates, stops and deletes tasks. It also writes the summary of each service.
+//!
+//! [`plan`](mod@plan) walks over the slots of one service; what happens within a slot is in [`restart`] and [`update`],
+//! which slots there are in [`scale`], what is forgotten in [`history`] and [`sweep`], what people are told in [`status`].
+
+pub mod change;
+mod create;
+mod history;
+mod plan;
+mod restart;
+mod scale;
+mod slots;
+mod status;
+mod sweep;
+mod update;
+mod waiting;
+pub mod world;
+
+use skep_runtime::controller::{Controller, Moment};
+use skep_runtime::plan::Plan;
+use skep_runtime::services::Subject;
+
+use crate::change::Change;
+use crate::world::World;
+
+/// Desired slots → tasks.
+#[derive(Debug)]
+pub struct Replica;
+
+impl Controller for Replica {
+    type World = World;
+    type Change = Change;
+    const NAME: &'static str = "replica";
+
+    fn plan(world: &World, subject: &Subject, at: Moment) -> Plan<Change> {
+        match subject {
+            Subject::Service(service) => plan::plan(world, service, at),
+            Subject::Gone(uid) => sweep::plan(world, uid),
+        }
+    }
+}

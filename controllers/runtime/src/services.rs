@@ -8,7 +8,7 @@ use skep_api::key::{Key, ServiceRef};
 use skep_api::object::{Invalid, Service};
 
 use crate::plan::{Expect, Guard};
-use crate::table::{Entry, Table, Versioned};
+use crate::table::{Entry, Stamp, Table, Versioned};
 
 /// What is planned one at a time: a service, or what is left of one that is gone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,9 +64,9 @@ impl Services {
         self.table.get(service)
     }
 
-    /// Why the spec of `service` does not decode, and the revision at which it was written.
-    pub fn invalid(&self, service: &ServiceRef) -> Option<(&Arc<Invalid>, i64)> {
-        self.table.invalid(service).map(|(invalid, stamp)| (invalid, stamp.modified))
+    /// Why the spec of `service` does not decode, and its revisions.
+    pub fn invalid(&self, service: &ServiceRef) -> Option<&(Arc<Invalid>, Stamp)> {
+        self.table.invalid(service)
     }
 
     /// The uid of the service at `service`, whether its spec decodes or not.
@@ -86,8 +86,7 @@ impl Services {
 
     /// Expects the object at `service` to be the one that is there now, or nothing if there is none.
     pub fn same(&self, service: &ServiceRef) -> Guard {
-        let created = self.table.get(service).map(|found| found.stamp.created);
-        let created = created.or_else(|| self.table.invalid(service).map(|(_, stamp)| stamp.created));
+        let created = self.table.stamp(service).map(|stamp| stamp.created);
         Guard { key: Key::Service(service.clone()), expect: created.map_or(Expect::Absent, Expect::Created) }
     }
 }

@@ -107,6 +107,12 @@ impl<K: Ord, T> Table<K, T> {
         self.invalid.get(key)
     }
 
+    /// The revisions of `key`, if it is there, valid or not.
+    pub fn stamp(&self, key: &K) -> Option<Stamp> {
+        let valid = self.valid.get(key).map(|found| found.stamp);
+        valid.or_else(|| self.invalid.get(key).map(|(_, stamp)| *stamp))
+    }
+
     /// Whether `key` is there, valid or not.
     pub fn has(&self, key: &K) -> bool {
         self.valid.contains_key(key) || self.invalid.contains_key(key)

@@ -13,7 +13,7 @@ use crate::table::{Entry, Table, Versioned};
 /// Every task, and what is known of it.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    tasks: Table<TaskRef, Task>,
+    specs: Table<TaskRef, Task>,
     statuses: Table<TaskRef, TaskStatus>,
     nodes: Table<NodeId, NodeSpec>,
     node_statuses: Table<NodeId, NodeStatus>,
@@ -57,8 +57,8 @@ pub struct Run<'a> {
     pub state: TaskState,
     /// Where it is.
     pub home: Home,
-    /// Whether its status does not decode, so that nobody knows how far it is.
-    pub is_damaged: bool,
+    /// The revision at which its status was last written, whether it decodes or not.
+    pub status_at: Option<i64>,
 }
 
 impl Tasks {
@@ -68,7 +68,7 @@ impl Tasks {
             self.apply_task(at, entry)
         } else if let Key::TaskStatus(at) = key {
             self.statuses.set(at, entry);
-            self.tasks.get(at).map(|task| Owner::Uid(task.uid.clone())).into_iter().collect()
+            self.specs.get(at).map(|task| Owner::Uid(task.uid.clone())).into_iter().collect()
         } else if let Key::Node(node) = key {
             let existed = self.nodes.has(node);
             self.nodes.set(node, entry);
@@ -83,10 +83,10 @@ impl Tasks {
     }
 
     fn apply_task(&mut self, at: &TaskRef, entry: Option<&Entry>) -> Vec<Owner> {
-        let was_damaged = self.tasks.invalid(at).is_some();
-        let old = self.tasks.set(at, entry);
-        let new = self.tasks.get(at).cloned();
-        let is_damaged = self.tasks.invalid(at).is_some();
+        let was_damaged = self.specs.invalid(at).is_some();
+        let old = self.specs.set(at, entry);
+        let new = self.specs.get(at).cloned();
+        let is_damaged = self.specs.invalid(at).is_some();
         let mut owners = BTreeSet::new();
         if let Some(old) = old {
             self.unlink(at, &old);
@@ -132,11 +132,10 @@ impl Tasks {
                 self.by_service.remove(&task.uid);
             }
         }
-        if let Some(node) = at.place.node() {
-            if self.by_node.get_mut(node).is_some_and(|tasks| tasks.remove(at).is_some() && tasks.is_empty())
-            {
-                self.by_node.remove(node);
-            }
+        if let Some(node) = at.place.node()
+            && self.by_node.get_mut(node).is_some_and(|tasks| tasks.remove(at).is_some() && tasks.is_empty())
+        {
+            self.by_node.remove(node);
         }
     }
 
@@ -177,7 +176,7 @@ impl Tasks {
     }
 
     fn run<'a>(&'a self, at: &'a TaskRef) -> Option<Run<'a>> {
-        let task = self.tasks.get(at)?;
+        let task = self.specs.get(at)?;
         let status = self.statuses.get(at);
         let home = self.home(&at.place);
         Some(Run {
@@ -186,7 +185,7 @@ impl Tasks {
             status,
             state: TaskState::observed(&at.place, status.map(|status| &*status.value), home != Home::Removed),
             home,
-            is_damaged: self.statuses.invalid(at).is_some(),
+            status_at: self.statuses.stamp(at).map(|stamp| stamp.modified),
         })
     }
 
@@ -218,9 +217,14 @@ impl Run<'_> {
         !self.is_ended() && !self.is_lost()
     }
 
+    /// Whether its status does not decode, so that nobody knows how far it is.
+    pub fn is_damaged(&self) -> bool {
+        self.status.is_none() && self.status_at.is_some()
+    }
+
     /// Whether it is wanted, now or in a moment.
     pub fn is_wanted(&self) -> bool {
-        self.task.desired <= DesiredState::Running
+        self.task.desired < DesiredState::Shutdown
     }
 
     /// Whether it serves: it is wanted, and it runs.
@@ -235,7 +239,7 @@ impl Run<'_> {
 
     /// Expects what is said of it as it is.
     pub fn status_unchanged(&self) -> Guard {
-        let expect = self.status.map_or(Expect::Absent, Versioned::modified);
+        let expect = self.status_at.map_or(Expect::Absent, Expect::Modified);
         Guard { key: Key::TaskStatus(self.at.clone()), expect }
     }
 

@@ -1,0 +1,210 @@
+//! The summary of a service: how many of its tasks run, and what the others wait for.
+
+use std::collections::BTreeMap;
+
+use skep_api::condition::{self, Truth};
+use skep_api::ident::Uid;
+use skep_api::key::ServiceRef;
+use skep_api::object::Service;
+use skep_api::rollout::{Rollout, RolloutState};
+use skep_api::service::ServiceStatus;
+use skep_api::task::Slot;
+use skep_api::time::Timestamp;
+use skep_runtime::controller::Moment;
+use skep_runtime::plan::{Expect, Plan};
+use skep_runtime::table::Versioned;
+
+use crate::change::{Change, Report};
+use crate::slots::SlotView;
+use crate::waiting;
+use crate::world::World;
+
+/// What the summary is made of.
+struct Facts<'a> {
+    replicas: u32,
+    running: u32,
+    updated: u32,
+    version: i64,
+    rollout: Option<&'a Versioned<Rollout>>,
+    is_rollout_damaged: bool,
+    /// The first slot without a task that serves: what it waits for, and whether that is a node.
+    waits: Option<waiting::Waits>,
+    /// How many more slots wait.
+    more: usize,
+    /// How many slots are still being removed.
+    leaving: usize,
+}
+
+/// Writes the summary of a service that can be served, if it differs.
+pub(crate) fn report(
+    world: &World,
+    name: &ServiceRef,
+    uid: &Uid,
+    slots: &BTreeMap<Slot, SlotView<'_>>,
+    at: Moment,
+    plan: &mut Plan<Change>,
+) {
+    let Some(service) = world.services.get(name) else { return };
+    let facts = Facts::gather(world, name, uid, service, slots);
+    let mut status = previous(world, name, service.stamp.created);
+    status.observed_version = service.stamp.modified;
+    status.desired = facts.replicas;
+    status.running = facts.running;
+    status.updated = facts.updated;
+    status.revision = facts.rollout.map(|rollout| rollout.target);
+    status.rollout = facts.rollout.map(|rollout| rollout.state);
+    facts.judge(&mut status, at.now);
+    write(world, name, service.stamp.created, status, plan);
+}
+
+/// Says that the spec does not decode. Nothing else of the summary moves: nothing of the service is touched.
+pub(crate) fn refuse_invalid(world: &World, name: &ServiceRef, at: Moment, plan: &mut Plan<Change>) {
+    if let Some((invalid, stamp)) = world.services.invalid(name) {
+        refuse(world, name, (stamp.created, stamp.modified), ("InvalidSpec", &invalid.reason), at, plan);
+    }
+}
+
+/// Says that services of this mode are not run.
+pub(crate) fn refuse_mode(
+    world: &World,
+    name: &ServiceRef,
+    service: &Versioned<Service>,
+    at: Moment,
+    plan: &mut Plan<Change>,
+) {
+    let message = "only replicated services are supported yet";
+    let version = (service.stamp.created, service.stamp.modified);
+    refuse(world, name, version, ("ModeNotSupported", message), at, plan);
+}
+
+fn refuse(
+    world: &World,
+    name: &ServiceRef,
+    (created, version): (i64, i64),
+    (reason, message): (&str, &str),
+    at: Moment,
+    plan: &mut Plan<Change>,
+) {
+    let mut status = previous(world, name, created);
+    status.observed_version = version;
+    let mut set = |kind, message: &str| {
+        condition::set(&mut status.conditions, kind, Truth::False, reason, message, at.now);
+    };
+    set("Accepted", message);
+    set("Ready", "the spec is not accepted");
+    write(world, name, created, status, plan);
+}
+
+/// The summary as it is; an empty one if there is none, or if it is about an earlier object of the same name.
+fn previous(world: &World, name: &ServiceRef, created: i64) -> ServiceStatus {
+    let found = world.statuses.get(name).filter(|status| status.observed_version >= created);
+    found.map(|status| (*status.value).clone()).unwrap_or_default()
+}
+
+fn write(world: &World, name: &ServiceRef, created: i64, status: ServiceStatus, plan: &mut Plan<Change>) {
+    if world.statuses.get(name).is_some_and(|old| *old.value == status) {
+        return;
+    }
+    let previous =
+        world.statuses.stamp(name).map_or(Expect::Absent, |stamp| Expect::Modified(stamp.modified));
+    let report = Report { service: name.clone(), created, previous, status: status.into() };
+    plan.write(Change::Report(report));
+}
+
+impl<'a> Facts<'a> {
+    fn gather(
+        world: &'a World,
+        name: &ServiceRef,
+        uid: &Uid,
+        service: &Versioned<Service>,
+        slots: &BTreeMap<Slot, SlotView<'_>>,
+    ) -> Self {
+        let rollout = world.rollouts.get(uid);
+        let target = rollout.map(|rollout| rollout.target);
+        let serving = || slots.values().filter_map(SlotView::serving);
+        let is_updated = |revision: u64| Some(revision) == target;
+        let kept: Vec<&SlotView<'_>> = slots.values().filter(|slot| slot.is_kept()).collect();
+        let mut waits = kept.iter().filter_map(|slot| waiting::of(name, slot));
+        let first = waits.next();
+        Self {
+            replicas: service.spec.replicas,
+            running: count(serving()),
+            updated: count(serving().filter(|run| is_updated(run.task.revision))),
+            version: service.stamp.modified,
+            rollout,
+            is_rollout_damaged: world.rollouts.invalid(uid).is_some(),
+            more: waits.count(),
+            waits: first,
+            leaving: slots.values().filter(|slot| !slot.is_kept()).count(),
+        }
+    }
+
+    fn judge(&self, status: &mut ServiceStatus, now: Timestamp) {
+        let mut set = |kind, (truth, reason, message): (Truth, &str, String)| {
+            condition::set(&mut status.conditions, kind, truth, reason, &message, now);
+        };
+        set("Accepted", (Truth::True, "SpecValid", String::new()));
+        set("Placed", self.placed());
+        let progressing = self.progressing();
+        set("Progressing", progressing.clone());
+        set("Available", self.available());
+        set("Ready", self.ready(progressing));
+    }
+
+    fn placed(&self) -> (Truth, &'static str, String) {
+        match &self.waits {
+            Some(waits) if waits.reason == "NoSuitableNode" => (Truth::False, waits.reason, self.told(waits)),
+            Some(_) | None => (Truth::True, "NothingWaits", String::new()),
+        }
+    }
+
+    fn progressing(&self) -> (Truth, &'static str, String) {
+        if self.is_rollout_damaged {
+            return (Truth::False, "RolloutDamaged", "the service's rollout does not decode".to_owned());
+        }
+        let Some(rollout) = self.rollout.filter(|rollout| rollout.observed_version == self.version) else {
+            return (Truth::True, "SpecChanged", "waits for the updater to look at the spec".to_owned());
+        };
+        if let Some(waits) = &self.waits {
+            return (Truth::True, waits.reason, self.told(waits));
+        }
+        if rollout.state == RolloutState::Updating {
+            let message = format!("{} of {} run revision {}", self.updated, self.replicas, rollout.target);
+            return (Truth::True, "Updating", message);
+        }
+        if self.running != self.replicas || self.leaving > 0 {
+            return (Truth::True, "Scaling", format!("{} of {} run", self.running, self.replicas));
+        }
+        (Truth::False, "Settled", String::new())
+    }
+
+    fn available(&self) -> (Truth, &'static str, String) {
+        let message = format!("{} of {} run", self.running, self.replicas);
+        if self.running > 0 || self.replicas == 0 {
+            (Truth::True, "Running", message)
+        } else {
+            (Truth::False, "NothingRuns", message)
+        }
+    }
+
+    fn ready(&self, progressing: (Truth, &'static str, String)) -> (Truth, &'static str, String) {
+        let is_there = self.running == self.replicas && self.updated == self.replicas;
+        if is_there && progressing.0 == Truth::False && !self.is_rollout_damaged {
+            (Truth::True, "Running", format!("{} of {} run", self.running, self.replicas))
+        } else {
+            (Truth::False, progressing.1, progressing.2)
+        }
+    }
+
+    fn told(&self, waits: &waiting::Waits) -> String {
+        match self.more {
+            0 => waits.message.clone(),
+            1 => format!("{} (and 1 more)", waits.message),
+            more => format!("{} (and {more} more)", waits.message),
+        }
+    }
+}
+
+fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,22 @@
+//! What is left of a service that is gone: its tasks are stopped and forgotten. Nothing is asked of its rollout, which
+//! goes when no task is left.
+
+use skep_api::ident::Uid;
+use skep_api::task::DesiredState;
+use skep_runtime::plan::Plan;
+
+use crate::change::{Change, Forget, Stop};
+use crate::world::World;
+
+/// Removes the tasks of the service that had the uid `uid`. A uid never returns, so nothing about the service is compared.
+pub(crate) fn plan(world: &World, uid: &Uid) -> Plan<Change> {
+    let mut plan = Plan::default();
+    for run in world.tasks.slots(uid).into_values().flatten() {
+        if run.is_ended() {
+            plan.write(Change::Stop(Stop::Forget(Forget::new(&run, vec![run.still_over()]))));
+        } else if run.task.desired < DesiredState::Remove || run.at.place.node().is_none() {
+            plan.write(Change::Stop(Stop::new(&run, DesiredState::Remove, Vec::new())));
+        }
+    }
+    plan
+}

@@ -1,0 +1,75 @@
+//! What a slot without a task that serves waits for, as people are told.
+
+use skep_api::key::ServiceRef;
+use skep_api::task::TaskState;
+use skep_runtime::tasks::Run;
+
+use crate::slots::SlotView;
+
+/// What a slot waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// In one word in PascalCase.
+    pub(crate) reason: &'static str,
+    /// In a sentence that begins with the slot.
+    pub(crate) message: String,
+}
+
+/// What `slot` waits for; nothing if its task serves and no other one is under way.
+pub(crate) fn of(service: &ServiceRef, slot: &SlotView<'_>) -> Option<Waits> {
+    let (reason, message) = if let Some(task) = &slot.damaged {
+        ("TaskDamaged", format!("nothing is done while {task} or its status does not decode"))
+    } else if let Some(staged) = slot.staged() {
+        staged_waits(slot, staged)
+    } else {
+        match slot.current() {
+            Some(current) if current.is_serving() => return None,
+            Some(current) => run_waits(current),
+            None => ("Starting", "waits for its next task".to_owned()),
+        }
+    };
+    Some(Waits { reason, message: format!("{}.{}: {message}", service.name, slot.slot) })
+}
+
+fn staged_waits(slot: &SlotView<'_>, staged: &Run<'_>) -> (&'static str, String) {
+    if staged.at.place.node().is_none() || !staged.is_alive() {
+        return run_waits(staged);
+    }
+    if let Some(instant) = staged.task.start_after {
+        let last = slot.runs.iter().rev().find(|run| run.is_ended()).and_then(error);
+        let after = last.map(|error| format!(" after: {error}")).unwrap_or_default();
+        return ("RestartDelay", format!("may start at {instant}{after}"));
+    }
+    let stopping = slot.alive_besides(Some(staged)).into_iter().find(|other| !other.is_wanted());
+    match stopping {
+        Some(other) => ("Stopping", format!("waits for {} to stop", other.at.name)),
+        None => ("Preparing", on_its_way(staged)),
+    }
+}
+
+fn run_waits(run: &Run<'_>) -> (&'static str, String) {
+    if run.is_lost() {
+        return ("NodeDown", format!("the node of {} is down", run.at.name));
+    }
+    if run.is_ended() {
+        let error = error(run).map(|error| format!(": {error}")).unwrap_or_default();
+        let reason = if run.state == TaskState::Complete { "Completed" } else { "Failed" };
+        return (reason, format!("{} ended as {}{error}", run.at.name, run.state));
+    }
+    if run.at.place.node().is_some() {
+        return ("Starting", on_its_way(run));
+    }
+    match error(run) {
+        Some(error) => ("NoSuitableNode", error.to_owned()),
+        None => ("Scheduling", "waits for a node".to_owned()),
+    }
+}
+
+fn on_its_way(run: &Run<'_>) -> String {
+    let message = run.status.map(|status| status.message.as_str()).unwrap_or_default();
+    if message.is_empty() { run.state.to_string().to_lowercase() } else { message.to_owned() }
+}
+
+fn error<'a>(run: &Run<'a>) -> Option<&'a str> {
+    run.status.and_then(|status| status.value.error.as_deref())
+}
