@@ -55,7 +55,8 @@ impl Etcd {
             let number = STARTED.fetch_add(1, Ordering::Relaxed);
             let directory = std::env::temp_dir().join(format!("skep-etcd-{}-{number}", std::process::id()));
             fs::create_dir_all(&directory)?;
-            let mut etcd = Self { directory, client_port: free_port()?, peer_port: free_port()?, process: None };
+            let mut etcd =
+                Self { directory, client_port: free_port()?, peer_port: free_port()?, process: None };
             match etcd.run().await {
                 Err(RigError::NotStarted(_)) if attempt < START_ATTEMPTS => attempt += 1,
                 result => return result.map(|()| etcd),

@@ -123,11 +123,14 @@ impl State {
         })
     }
 
+    /// Refuses a lease that does not exist; 0 is none.
+    pub(crate) fn check_lease(&self, lease: i64) -> Result<(), Status> {
+        if lease == 0 || self.leases.contains(lease) { Ok(()) } else { Err(status::lease_not_found()) }
+    }
+
     /// Adds a put to `writes`.
     pub(crate) fn put(&self, request: PbPutRequest, writes: &mut Writes) -> Result<PbPutResponse, Status> {
-        if request.lease != 0 && !self.leases.contains(request.lease) {
-            return Err(status::lease_not_found());
-        }
+        self.check_lease(request.lease)?;
         let (mut value, mut lease) = (request.value, request.lease);
         if request.ignore_value || request.ignore_lease {
             let before = writes.get(&self.mvcc, &request.key).ok_or_else(status::key_not_found)?;

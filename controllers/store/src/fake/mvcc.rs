@@ -137,7 +137,7 @@ impl Mvcc {
 
     /// Forgets what lies before `revision`, except the last version of each key that lived then.
     ///
-    /// As in 3.4, deletions at `revision` itself are lost to a watch from there.
+    /// As in 3.4, a watch from `revision` itself is told only of what that revision left behind: no deletions.
     pub(crate) fn compact(&mut self, revision: i64) -> Result<(), RevisionError> {
         if revision <= self.compacted {
             return Err(RevisionError::Compacted);
@@ -153,8 +153,15 @@ impl Mvcc {
             !versions.is_empty()
         });
         self.log = self.log.split_off(&revision);
-        if let Some(events) = self.log.get_mut(&revision) {
-            *events = events.iter().filter(|event| event.r#type == 0).cloned().collect();
+        if let Some(events) = self.log.get(&revision) {
+            let is_left = |event: &&PbEvent| {
+                event
+                    .kv
+                    .as_ref()
+                    .is_some_and(|kv| event.r#type == 0 && self.get(&kv.key, revision) == Some(kv))
+            };
+            let left = events.iter().filter(is_left).cloned().collect();
+            self.log.insert(revision, left);
         }
         Ok(())
     }

@@ -88,12 +88,33 @@ pub(crate) fn run(state: &mut State, request: PbTxnRequest) -> Result<PbTxnRespo
     let succeeded = request.compare.iter().all(|compare| holds(state, compare));
     let mut writes = Writes::default();
     let branch = if succeeded { request.success } else { request.failure };
+    check_against(state, &branch)?;
     let mut responses = Vec::with_capacity(branch.len());
     for op in branch {
         responses.push(PbResponseOp { response: run_op(state, op, &mut writes)? });
     }
     state.apply(writes);
     Ok(PbTxnResponse { header: Some(state.header()), succeeded, responses })
+}
+
+/// Refuses what cannot be done to the present state: first by the puts, then by the reads, as etcd does.
+fn check_against(state: &State, branch: &[PbTxnRequestOp]) -> Result<(), Status> {
+    let ops = || branch.iter().filter_map(|op| op.request.as_ref());
+    for op in ops() {
+        if let PbTxnOpRequest::RequestPut(put) = op {
+            let ignores = put.ignore_value || put.ignore_lease;
+            if ignores && state.mvcc.get(&put.key, state.mvcc.revision()).is_none() {
+                return Err(status::key_not_found());
+            }
+            state.check_lease(put.lease)?;
+        }
+    }
+    for op in ops() {
+        if let PbTxnOpRequest::RequestRange(range) = op {
+            state.mvcc.readable(range.revision).map_err(status::of_revision)?;
+        }
+    }
+    Ok(())
 }
 
 fn run_op(state: &State, op: PbTxnRequestOp, writes: &mut Writes) -> Result<Option<PbTxnOpResponse>, Status> {

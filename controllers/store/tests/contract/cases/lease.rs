@@ -43,7 +43,10 @@ pub(crate) async fn keys_vanish_when_nobody_renews_their_lease(server: Server) {
     let batch = soon(store.watch(vec![keys()], revision + 1).next()).await.unwrap();
     let gone = Event::Delete { key: key(1).to_string(), revision: revision + 1 };
     assert_eq!(batch.events, [gone]);
-    assert!(tokio::time::Instant::now() >= lease.deadline(), "etcd never takes it before its holder's own clock does");
+    assert!(
+        tokio::time::Instant::now() >= lease.deadline(),
+        "etcd never takes it before its holder's own clock does"
+    );
 }
 
 pub(crate) async fn a_lease_that_is_renewed_lives_on(server: Server) {
@@ -71,7 +74,9 @@ pub(crate) async fn a_renewal_of_a_lost_lease_says_so(server: Server) {
 pub(crate) async fn one_contender_wins_and_the_next_takes_over(server: Server) {
     let store = server.store().await;
     let (one, two) = (store.grant(TTL).await.unwrap(), store.grant(TTL).await.unwrap());
-    assert!(matches!(campaign(&store, one.id()).await, Campaign::Won { modified, created } if modified == created));
+    assert!(
+        matches!(campaign(&store, one.id()).await, Campaign::Won { modified, created } if modified == created)
+    );
     assert!(matches!(campaign(&store, two.id()).await, Campaign::Held { by } if by.lease == one.id()));
     one.revoke().await.unwrap();
     assert!(matches!(campaign(&store, two.id()).await, Campaign::Won { .. }));

@@ -23,7 +23,8 @@ pub(crate) async fn a_list_of_many_pages_is_of_one_revision(server: Server) {
             assert_eq!(listing.entries.len(), 2500);
             assert!(listing.entries.is_sorted_by(|a, b| a.key < b.key));
             assert!(listing.entries.iter().all(|kv| kv.modified <= listing.revision));
-            let value = |wanted: String| listing.entries.iter().find(|kv| kv.key == wanted).unwrap().value.clone();
+            let value =
+                |wanted: String| listing.entries.iter().find(|kv| kv.key == wanted).unwrap().value.clone();
             assert_eq!(value(key(0).to_string()), value(key(999).to_string()));
         }
     };
@@ -35,7 +36,8 @@ pub(crate) async fn a_list_reads_several_ranges_at_one_revision(server: Server) 
     put(&store, key(1), "a").await;
     put(&store, key(2), "b").await;
     let revision = put(&store, key(3), "c").await;
-    let listing = store.list_all(&[Range::key(&key(3)), Range::key(&key(9)), Range::key(&key(1))]).await.unwrap();
+    let listing =
+        store.list_all(&[Range::key(&key(3)), Range::key(&key(9)), Range::key(&key(1))]).await.unwrap();
     assert_eq!(listing.revision, revision);
     let values: Vec<&[u8]> = listing.entries.iter().map(|kv| kv.value.as_ref()).collect();
     assert_eq!(values, [b"c", b"a"]);

@@ -18,7 +18,9 @@ pub(crate) async fn a_refusal_names_the_guards_that_failed(server: Server) {
         .guard(Guard::modified(key(2), good))
         .guard(Guard::created(key(3), 5))
         .put(Put::new(key(4), "never"));
-    let Outcome::Refused { revision, failed } = store.commit(&txn).await.unwrap() else { panic!("committed") };
+    let Outcome::Refused { revision, failed } = store.commit(&txn).await.unwrap() else {
+        panic!("committed")
+    };
     assert_eq!(revision, new);
     let [(first, Some(found)), (second, None)] = failed.as_slice() else { panic!("{failed:?}") };
     assert_eq!((first, second), (&key(1), &key(3)));
@@ -39,7 +41,11 @@ pub(crate) async fn each_kind_of_guard_holds_and_fails(server: Server) {
     assert_eq!(refused(check(Guard::absent(key(1))).await), [key(1)]);
     delete(&store, key(1)).await;
     put(&store, key(1), "again").await;
-    assert_eq!(refused(check(Guard::created(key(1), created)).await), [key(1)], "the same name, a new object");
+    assert_eq!(
+        refused(check(Guard::created(key(1), created)).await),
+        [key(1)],
+        "the same name, a new object"
+    );
 }
 
 pub(crate) async fn what_is_too_large_is_not_sent(server: Server) {
@@ -53,7 +59,8 @@ pub(crate) async fn what_is_too_large_is_not_sent(server: Server) {
     assert!(matches!(over(bytes).await, Err(Error::TooLarge { what: "transaction (bytes)", .. })));
     let ops = (0..=TXN_MAX_OPS as u64).fold(Txn::new(), |txn, number| txn.delete(key(number)));
     assert!(matches!(over(ops).await, Err(Error::TooLarge { what: "transaction (operations)", .. })));
-    let guards = (0..=TXN_MAX_OPS as u64).fold(Txn::new(), |txn, number| txn.guard(Guard::absent(key(number))));
+    let guards =
+        (0..=TXN_MAX_OPS as u64).fold(Txn::new(), |txn, number| txn.guard(Guard::absent(key(number))));
     assert!(matches!(over(guards).await, Err(Error::TooLarge { what: "transaction (comparisons)", .. })));
     assert!(matches!(over(create(2).delete(key(2))).await, Err(Error::Invalid { .. })), "the same key twice");
     let full = (0..TXN_MAX_OPS as u64).fold(Txn::new(), |txn, number| txn.put(Put::new(key(number), "x")));

@@ -32,8 +32,9 @@ pub(crate) async fn a_watch_tells_every_change_once_in_order(server: Server) {
     delete(&store, key(1)).await;
     delete(&store, key(9)).await;
     let last = put(&store, key(1), "c").await;
-    let expected = [(first, 1, Some("a")), (first + 1, 2, Some("b")), (first + 2, 1, None), (last, 1, Some("c"))]
-        .map(|(revision, number, value)| (revision, key(number).to_string(), value.map(str::to_owned)));
+    let expected =
+        [(first, 1, Some("a")), (first + 1, 2, Some("b")), (first + 2, 1, None), (last, 1, Some("c"))]
+            .map(|(revision, number, value)| (revision, key(number).to_string(), value.map(str::to_owned)));
     assert_eq!(changes(&mut watch, last).await, expected);
 }
 
@@ -81,7 +82,8 @@ pub(crate) async fn a_long_history_arrives_whole(server: Server) {
         put(&store, key(number), &"x".repeat(300_000)).await;
     }
     let mut watch = store.watch(vec![keys()], first);
-    let seen: Vec<i64> = changes(&mut watch, first + 29).await.into_iter().map(|(revision, ..)| revision).collect();
+    let seen: Vec<i64> =
+        changes(&mut watch, first + 29).await.into_iter().map(|(revision, ..)| revision).collect();
     assert_eq!(seen, (first..first + 30).collect::<Vec<_>>());
 }
 
@@ -95,7 +97,9 @@ pub(crate) async fn a_watch_of_several_ranges_sees_only_them(server: Server) {
     }
     let mut seen = Vec::new();
     while seen.len() < 3 {
-        seen.extend(soon(watch.next()).await.unwrap().events.into_iter().map(|event| event.revision() - start));
+        seen.extend(
+            soon(watch.next()).await.unwrap().events.into_iter().map(|event| event.revision() - start),
+        );
     }
     seen.sort_unstable();
     assert_eq!(seen, [1, 3, 5]);
@@ -110,7 +114,8 @@ pub(crate) async fn a_watch_survives_a_restart_of_etcd(mut server: Server) {
     let again = server.store().await;
     let last = put(&again, key(0), "1").await;
     delete(&again, key(0)).await;
-    let expected = [(last, Some("1".to_owned())), (last + 1, None)].map(|(r, value)| (r, key(0).to_string(), value));
+    let expected =
+        [(last, Some("1".to_owned())), (last + 1, None)].map(|(r, value)| (r, key(0).to_string(), value));
     assert_eq!(changes(&mut watch, last + 1).await, expected);
 }
 

@@ -181,15 +181,15 @@ async fn run(seed: u64) -> Trace {
     for _ in 0..5 {
         stores.push(connect(&etcd, &storm, random.u64(..)).await);
     }
-    let followers: Vec<_> =
-        stores.drain(..2).map(|store| follow(store, log.clone(), end + CALM)).collect();
+    let followers: Vec<_> = stores.drain(..2).map(|store| follow(store, log.clone(), end + CALM)).collect();
     let writers: Vec<_> = stores.into_iter().map(|store| write(store, random.fork(), end)).collect();
     let disturber = disturb(etcd.clone(), random.fork(), end);
     let (writes, followed, ()) =
         future::join3(future::join_all(writers), future::join_all(followers), disturber).await;
     let truth = committed(&log, etcd.revision());
     assert!(followed.iter().all(|(state, _)| *state == truth), "after the storm everybody knows the truth");
-    let total: u64 = truth.values().map(|value| std::str::from_utf8(value).unwrap().parse::<u64>().unwrap()).sum();
+    let total: u64 =
+        truth.values().map(|value| std::str::from_utf8(value).unwrap().parse::<u64>().unwrap()).sum();
     let (sure, unsure) = writes.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     assert!((sure..=sure + unsure).contains(&total), "{sure} sure, {unsure} unsure, {total} counted");
     let resyncs = followed.into_iter().map(|(_, resyncs)| resyncs).collect();
@@ -199,7 +199,8 @@ async fn run(seed: u64) -> Trace {
 
 /// Each seed in a world of its own, with its own virtual time.
 fn run_alone(seed: u64) -> Trace {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(run(seed))
 }
 
@@ -214,7 +215,10 @@ fn a_follower_sees_exactly_what_was_committed_whatever_the_network_does() {
         assert!(trace.log.len() > 50, "seed {seed}: only {} commits", trace.log.len());
     }
     // Otherwise the storm was none.
-    assert!(resyncs > 4 * usize::try_from(SEEDS).unwrap() && unsure > SEEDS, "{resyncs} resyncs, {unsure} unsure");
+    assert!(
+        resyncs > 4 * usize::try_from(SEEDS).unwrap() && unsure > SEEDS,
+        "{resyncs} resyncs, {unsure} unsure"
+    );
 }
 
 #[test]
