@@ -1,0 +1,165 @@
+//! The engine that is Docker. Nothing else in Skep names `bollard`.
+
+mod container;
+mod create;
+mod error;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::query_parameters::{
+    CreateContainerOptions, CreateImageOptions, ListContainersOptions, RemoveContainerOptions,
+};
+use futures::{StreamExt, TryStreamExt};
+
+use crate::engine::{Call, Container, ContainerSpec, Engine, EngineError, Image, Owner, Sights};
+use crate::labels;
+use crate::reference::Reference;
+
+/// Where Docker listens unless told otherwise.
+pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+/// How long Docker may take to stop a container: as long as its grace period, which may be a year.
+const STOP_LIMIT: Duration = Duration::from_secs(366 * 86_400);
+/// Containers that are inspected at the same time.
+const INSPECTS_AT_ONCE: usize = 8;
+
+/// Docker on this machine. Cheap to clone.
+///
+/// Unlike Swarm, which pulls on every start, an image that is on the machine is not asked for in its registry again: a
+/// start does not depend on a registry, and takes no longer than `docker run`. All tasks of a revision run the
+/// same digest nevertheless, because the first agent pins it.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    host: String,
+    client: Arc<Mutex<Option<bollard::Docker>>>,
+}
+
+impl Docker {
+    /// Docker at `host`: `unix:///path` or `tcp://address:port`. Nothing is asked of it yet.
+    pub fn new(host: impl Into<String>) -> Self {
+        Self { host: host.into(), client: Arc::default() }
+    }
+
+    /// A client that speaks the daemon's own version; made when it is needed, as the daemon may come later.
+    async fn client(&self) -> Result<bollard::Docker, EngineError> {
+        let known = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(client) = known {
+            return Ok(client);
+        }
+        let client = bollard::Docker::connect_with_host(&self.host).map_err(error::classify)?;
+        let client = client.negotiate_version().await.map_err(error::classify)?;
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Forgets the version that the daemon speaks: another one may answer next.
+    fn forget_client(&self) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn list_owned(&self, owner: &Owner) -> Result<Vec<Container>, EngineError> {
+        let client = self.client().await?;
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some(std::iter::once(("label".to_owned(), label_filters(owner))).collect()),
+            ..Default::default()
+        };
+        let listed = client.list_containers(Some(options)).await.map_err(error::classify)?;
+        let ids = listed.into_iter().filter_map(|summary| summary.id);
+        let inspected = futures::stream::iter(ids).map(|id| async move { self.inspect(&id).await });
+        let inspected = inspected.buffered(INSPECTS_AT_ONCE).filter_map(|answer| async {
+            match answer {
+                Err(EngineError::NotFound(_)) => None, // It went away since it was listed.
+                answer => Some(answer),
+            }
+        });
+        inspected.try_collect().await
+    }
+}
+
+impl Engine for Docker {
+    fn watch(&self, owner: &Owner) -> Sights {
+        watch::watch(self.clone(), owner.clone())
+    }
+
+    fn list<'a>(&'a self, owner: &'a Owner) -> Call<'a, Vec<Container>> {
+        Box::pin(self.list_owned(owner))
+    }
+
+    fn inspect<'a>(&'a self, name: &'a str) -> Call<'a, Container> {
+        Box::pin(async move {
+            let answer = self.client().await?.inspect_container(name, None).await;
+            answer.map(container::read).map_err(error::classify)
+        })
+    }
+
+    fn image<'a>(&'a self, reference: &'a str) -> Call<'a, Image> {
+        Box::pin(async move {
+            let image = self.client().await?.inspect_image(reference).await.map_err(error::classify)?;
+            Ok(Image {
+                id: image.id.unwrap_or_default(),
+                repo_digests: image.repo_digests.unwrap_or_default(),
+            })
+        })
+    }
+
+    fn pull<'a>(&'a self, reference: &'a str) -> Call<'a, ()> {
+        Box::pin(async move {
+            let options = pull_options(&Reference::parse(reference));
+            let client = self.client().await?;
+            client
+                .create_image(Some(options), None, None)
+                .try_for_each(|_| async { Ok(()) })
+                .await
+                .map_err(error::classify_pull)
+        })
+    }
+
+    fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Call<'a, String> {
+        Box::pin(async move {
+            let options = CreateContainerOptions { name: Some(spec.name.clone()), ..Default::default() };
+            let answer = self.client().await?.create_container(Some(options), create::body(spec)).await;
+            answer.map(|created| created.id).map_err(error::classify_create)
+        })
+    }
+
+    fn start<'a>(&'a self, id: &'a str) -> Call<'a, ()> {
+        Box::pin(async move { self.client().await?.start_container(id, None).await.map_err(error::classify) })
+    }
+
+    fn stop<'a>(&'a self, id: &'a str) -> Call<'a, ()> {
+        Box::pin(async move {
+            let client = self.client().await?.with_timeout(STOP_LIMIT);
+            client.stop_container(id, None).await.map_err(error::classify)
+        })
+    }
+
+    fn remove<'a>(&'a self, id: &'a str) -> Call<'a, ()> {
+        Box::pin(async move {
+            let options = RemoveContainerOptions { v: true, force: true, ..Default::default() };
+            self.client().await?.remove_container(id, Some(options)).await.map_err(error::classify)
+        })
+    }
+}
+
+/// `name=value` of the labels that all containers of `owner` have.
+fn label_filters(owner: &Owner) -> Vec<String> {
+    labels::of_owner(owner).into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// Docker wants the digest in the place of the tag, and pulls every tag there is if it gets neither.
+fn pull_options(reference: &Reference<'_>) -> CreateImageOptions {
+    let tag = reference.digest.or(reference.tag).unwrap_or("latest");
+    CreateImageOptions {
+        from_image: Some(reference.repository.to_owned()),
+        tag: Some(tag.to_owned()),
+        ..Default::default()
+    }
+}
+
+/// The same map in the order of its keys.
+fn sorted<V>(map: Option<impl IntoIterator<Item = (String, V)>>) -> BTreeMap<String, V> {
+    map.into_iter().flatten().collect()
+}

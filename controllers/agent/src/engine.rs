@@ -1,0 +1,164 @@
+//! What the agent needs of a container engine. Docker and a simulated machine stand behind the same trait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use skep_api::ident::NodeId;
+use skep_api::node::{Engine as EngineVersion, Platform, Resources};
+use skep_api::rollout::Revision;
+use skep_api::task::PortStatus;
+use skep_api::time::Timestamp;
+
+/// A call of the engine on its way.
+pub type Call<'a, T> = BoxFuture<'a, Result<T, EngineError>>;
+/// What is seen of the containers of one owner, from now on. It ends with an error when the engine goes away.
+pub type Sights = BoxStream<'static, Result<Sight, EngineError>>;
+
+/// A container engine.
+pub trait Engine: Send + Sync {
+    /// Follows the containers of `owner`: first a [`Sight::All`], then every change.
+    fn watch(&self, owner: &Owner) -> Sights;
+
+    /// The containers of `owner`, running or not.
+    fn list<'a>(&'a self, owner: &'a Owner) -> Call<'a, Vec<Container>>;
+
+    /// The container with this name or id. Errors: [`EngineError::NotFound`].
+    fn inspect<'a>(&'a self, name: &'a str) -> Call<'a, Container>;
+
+    /// An image of this machine; asks no registry. Errors: [`EngineError::NotFound`].
+    fn image<'a>(&'a self, reference: &'a str) -> Call<'a, Image>;
+
+    /// Fetches an image from its registry, anonymously.
+    fn pull<'a>(&'a self, reference: &'a str) -> Call<'a, ()>;
+
+    /// Creates a container and answers its id. Errors: [`EngineError::NameTaken`], [`EngineError::NoSuchImage`].
+    fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Call<'a, String>;
+
+    /// Starts a container; one that runs is left as it is.
+    fn start<'a>(&'a self, id: &'a str) -> Call<'a, ()>;
+
+    /// Asks a container to end, with the signal it was created with, kills it after its grace period, and returns when it
+    /// has ended.
+    fn stop<'a>(&'a self, id: &'a str) -> Call<'a, ()>;
+
+    /// Removes a container and its anonymous volumes, even if it runs.
+    fn remove<'a>(&'a self, id: &'a str) -> Call<'a, ()>;
+}
+
+/// Whose containers: an engine may serve several clusters and nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The id of the cluster.
+    pub cluster: String,
+    /// The node.
+    pub node: NodeId,
+}
+
+/// What the engine says of its machine and of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// What it has.
+    pub capacity: Resources,
+    /// What it is.
+    pub platform: Platform,
+    /// What runs its containers.
+    pub engine: EngineVersion,
+}
+
+/// What is seen of an owner's containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// Everything there is; what is missing here is not there.
+    All(Machine, Vec<Container>),
+    /// A container as it is now.
+    Changed(Container),
+    /// The container with this id is gone; ids never return.
+    Gone(String),
+}
+
+/// An image of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The engine's id of it.
+    pub id: String,
+    /// Under which digests registries know it: `repository@sha256:…`. None, if it was built here.
+    pub repo_digests: Vec<String>,
+}
+
+/// A container to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerSpec {
+    /// Its name.
+    pub name: String,
+    /// Its image, by which it is found on this machine.
+    pub image: String,
+    /// Its labels, the template's included.
+    pub labels: BTreeMap<String, String>,
+    /// Its environment, the template's included.
+    pub env: BTreeMap<String, String>,
+    /// Everything else about it.
+    pub revision: Arc<Revision>,
+}
+
+/// A container as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// The engine's id of it.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// How far it is.
+    pub phase: Phase,
+    /// When it was last started, by the engine's clock; `None` if it never was.
+    pub started: Option<Timestamp>,
+    /// The host ports that lead to it; none unless it runs.
+    pub ports: Vec<PortStatus>,
+}
+
+/// How far a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Created, and never started.
+    Created,
+    /// It runs, perhaps paused.
+    Running,
+    /// It has ended.
+    Exited {
+        /// Its exit code; 128 + N if signal N ended it.
+        code: i64,
+        /// Whether the kernel killed it for want of memory.
+        oom_killed: bool,
+    },
+}
+
+/// Why the engine did not do something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// There is no such container, or no such image on this machine.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The name belongs to another container.
+    #[error("{0}")]
+    NameTaken(String),
+    /// The image of a container to create is not on this machine.
+    #[error("{0}")]
+    NoSuchImage(String),
+    /// The engine does not answer; whether it did what was asked is unknown.
+    #[error("the container engine does not answer: {0}")]
+    Unreachable(String),
+    /// The engine will not do it. Its own words.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Container {
+    /// Whether this is what became of `earlier`, or the same: a container is created, runs and ends, and
+    /// if people start it again, it does so later.
+    pub fn follows(&self, earlier: &Self) -> bool {
+        self.id != earlier.id || (self.started, self.phase) >= (earlier.started, earlier.phase)
+    }
+}

@@ -1,0 +1,89 @@
+//! What the agent itself knows of one task, beside what etcd holds: all of it is found again after a restart.
+
+use crate::engine::{Container, Image};
+
+/// What the agent itself knows of one task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Local {
+    /// Its container, as last seen.
+    pub(crate) sighting: Sighting,
+    /// What is being done for it; one thing at a time.
+    pub(crate) job: Option<JobKind>,
+    /// Whether a write for it is on its way to etcd.
+    pub(crate) is_writing: bool,
+    /// The session (where it was last written) under which this process has committed a claim that it has not used yet. A
+    /// claim is good for one start, and only in the same session.
+    pub(crate) claim: Option<i64>,
+    /// Its image, as found on this machine.
+    pub(crate) image: Option<Found>,
+    /// Why it can never run: the engine's own words, to be reported.
+    pub(crate) verdict: Option<String>,
+    /// How far the removal of its container is, when the task is gone.
+    pub(crate) removal: Removal,
+    /// Whether what failed last is not to be tried yet.
+    pub(crate) is_resting: bool,
+    /// How often in a row it failed.
+    pub(crate) failures: u32,
+}
+
+/// What is known of a task's container.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) enum Sighting {
+    /// Nobody has looked, or what was seen may be out of date.
+    #[default]
+    Unknown,
+    /// The engine has none.
+    Absent,
+    /// It is like this.
+    Seen(Container),
+}
+
+/// An image that was found on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// By which reference.
+    pub(crate) reference: String,
+    /// The image.
+    pub(crate) image: Image,
+}
+
+/// What is done for one task at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobKind {
+    /// Finding its image, from a registry if need be. The only job that may be given up half-way.
+    Fetch,
+    /// Anything else.
+    Other,
+}
+
+/// How far the removal of a container without a task is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// Nobody has asked etcd.
+    #[default]
+    Unasked,
+    /// etcd is being asked.
+    Asked,
+    /// A linearizable read under the same incarnation shows no task.
+    Confirmed,
+}
+
+impl Local {
+    /// Takes over what was seen of the container, unless something later is known already. Whether that is new.
+    pub(crate) fn see(&mut self, container: Container) -> bool {
+        let is_old = |known: &Container| *known == container || !container.follows(known);
+        if self.container().is_some_and(is_old) {
+            return false;
+        }
+        self.sighting = Sighting::Seen(container);
+        true
+    }
+
+    /// The container, if it is known to be there.
+    pub(crate) fn container(&self) -> Option<&Container> {
+        match &self.sighting {
+            Sighting::Seen(container) => Some(container),
+            Sighting::Unknown | Sighting::Absent => None,
+        }
+    }
+}

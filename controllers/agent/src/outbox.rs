@@ -1,0 +1,81 @@
+//! Writes that wait for etcd: folded while they wait, sent at once when idle, and in batches under load.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use skep_api::key::TaskRef;
+use tokio::time::Instant;
+
+use crate::change::Change;
+
+/// The least time between two batches.
+const SPACING: Duration = Duration::from_millis(50);
+/// How long what only shows progress waits for something better to say.
+const PROGRESS_DELAY: Duration = Duration::from_millis(250);
+
+/// Of what a write speaks: each has one write at a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    /// The machine itself.
+    Machine,
+    /// A task.
+    Task(TaskRef),
+}
+
+/// Writes that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: BTreeMap<Subject, Waiting>,
+    not_before: Option<Instant>,
+    is_sending: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    change: Change,
+    due: Instant,
+}
+
+impl Outbox {
+    /// Replaces what waits for `subject`.
+    pub(crate) fn put(&mut self, subject: Subject, change: Change, is_urgent: bool, now: Instant) {
+        let earlier = self.waiting.get(&subject).map(|waiting| waiting.due);
+        let due = if is_urgent { now } else { earlier.unwrap_or(now + PROGRESS_DELAY) };
+        self.waiting.insert(subject, Waiting { change, due });
+    }
+
+    /// Nothing is to be written for `subject` any more.
+    pub(crate) fn withdraw(&mut self, subject: &Subject) {
+        self.waiting.remove(subject);
+    }
+
+    /// When the next batch may go; `None` while one is on its way, or there is nothing to send.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let first = self.waiting.values().map(|waiting| waiting.due).min().filter(|_| !self.is_sending)?;
+        Some(self.not_before.map_or(first, |not_before| first.max(not_before)))
+    }
+
+    /// Takes the batch that is due at `now`; it is on its way until [`Outbox::answered`].
+    pub(crate) fn take(&mut self, now: Instant) -> Vec<(Subject, Change)> {
+        if self.next().is_none_or(|next| next > now) {
+            return Vec::new();
+        }
+        let (due, later) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(_, waiting)| waiting.due <= now);
+        self.waiting = later;
+        self.is_sending = true;
+        self.not_before = Some(now + SPACING);
+        let due: BTreeMap<Subject, Waiting> = due;
+        due.into_iter().map(|(subject, waiting)| (subject, waiting.change)).collect()
+    }
+
+    /// The batch has an answer.
+    pub(crate) fn answered(&mut self) {
+        self.is_sending = false;
+    }
+
+    /// Sends nothing before `instant`: etcd did not take the last batch.
+    pub(crate) fn hold_until(&mut self, instant: Instant) {
+        self.not_before = Some(instant);
+    }
+}

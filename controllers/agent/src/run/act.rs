@@ -1,0 +1,231 @@
+//! What the plans say is done: jobs are begun, writes put into the outbox, questions asked.
+
+use std::sync::Arc;
+
+use skep_api::key::{Key, TaskRef};
+use skep_api::node::NodeReport;
+use skep_store::{Error as StoreError, Range};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Reply;
+use super::{Agent, Alarm};
+use crate::change::Change;
+use crate::engine::EngineError;
+use crate::error::AgentError;
+use crate::jobs::{self, Order, Outcome};
+use crate::local::{JobKind, Removal, Sighting};
+use crate::outbox::Subject;
+use crate::plan::{Action, Job, plan};
+use crate::retry;
+use crate::world::{RevisionId, RevisionState};
+
+impl Agent {
+    /// One pass: plans what is dirty until nothing is, and sends what is due.
+    pub(super) fn pass(&mut self) -> Result<(), AgentError> {
+        self.ring();
+        let session = self.keeper.held().map(|held| held.modified);
+        if self.world.session != session {
+            self.world.session = session;
+            self.dirty = self.world.all();
+        }
+        while let Some(key) = self.dirty.pop_first() {
+            let actions = plan(&self.world, &key, self.env.now());
+            self.act(&key, actions);
+        }
+        self.report_machine();
+        self.send();
+        self.check_removed()
+    }
+
+    /// A removed node's agent ends when nothing of the node is left.
+    fn check_removed(&self) -> Result<(), AgentError> {
+        let is_removed = self.world.is_synced && self.world.node_created().is_none();
+        if is_removed && self.world.machine.is_some() && self.world.is_clear() {
+            return Err(AgentError::Removed { node: self.config.node.clone() });
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, key: &TaskRef, actions: Vec<Action>) {
+        let subject = Subject::Task(key.clone());
+        if !actions.iter().any(|action| matches!(action, Action::Write { .. })) {
+            self.outbox.withdraw(&subject);
+        }
+        for action in actions {
+            match action {
+                Action::Write { change, is_urgent } => {
+                    self.outbox.put(subject.clone(), change, is_urgent, Instant::now());
+                }
+                Action::Do(job) => self.begin(key, job),
+                Action::GiveUpFetching => {
+                    if let Some(fetch) = self.fetches.get(key) {
+                        fetch.cancel();
+                    }
+                }
+                Action::ReadRevision(id) => self.read_revision(id),
+                Action::ConfirmRemoval => self.confirm_removal(key),
+                Action::Forget => self.world.forget(key),
+            }
+        }
+    }
+
+    fn begin(&mut self, key: &TaskRef, job: Job) {
+        let local = self.world.local_mut(key);
+        local.job = Some(job.kind());
+        if matches!(job, Job::Start(_)) {
+            local.claim = None;
+        }
+        let given_up = CancellationToken::new();
+        if job.kind() == JobKind::Fetch {
+            self.fetches.insert(key.clone(), given_up.clone());
+        }
+        tracing::debug!(task = %key, ?job, "begin");
+        let deadline = self.keeper.held().map_or_else(Instant::now, |held| held.deadline);
+        let order = Order { key: key.clone(), owner: self.world.owner.clone(), job, deadline, given_up };
+        self.jobs.push(Box::pin(jobs::perform(Arc::clone(&self.engine), Arc::clone(&self.limits), order)));
+    }
+
+    /// Takes over what came of a job.
+    pub(super) fn finish(&mut self, key: &TaskRef, outcome: Outcome) {
+        tracing::debug!(task = %key, ?outcome, "end");
+        self.fetches.remove(key);
+        let local = self.world.local_mut(key);
+        local.job = None;
+        let has_failed = matches!(outcome, Outcome::Failed(_));
+        match outcome {
+            Outcome::Found(found) => local.image = Some(found),
+            Outcome::Seen(container) => {
+                local.see(container);
+            }
+            Outcome::Absent => local.sighting = Sighting::Absent,
+            Outcome::Nothing => {}
+            Outcome::Hopeless(words) => local.verdict = Some(words),
+            Outcome::Failed(error) => {
+                tracing::warn!(task = %key, %error, "trying again");
+                match error {
+                    // Whether it did what was asked is to be seen.
+                    EngineError::Unreachable(_) => local.sighting = Sighting::Unknown,
+                    EngineError::NoSuchImage(_) => local.image = None,
+                    EngineError::NotFound(_) | EngineError::NameTaken(_) | EngineError::Refused(_) => {}
+                }
+            }
+        }
+        if has_failed {
+            self.rest(key);
+        } else {
+            local.failures = 0;
+        }
+        self.dirty.insert(key.clone());
+    }
+
+    /// Lets a task rest after a failure.
+    pub(super) fn rest(&mut self, key: &TaskRef) {
+        let local = self.world.local_mut(key);
+        local.is_resting = true;
+        local.failures = local.failures.saturating_add(1);
+        let wait = retry::delay(local.failures - 1, &mut self.random);
+        self.alarms.insert(Alarm::Task(key.clone()), Instant::now() + wait);
+    }
+
+    /// Tries again what has rested long enough.
+    fn ring(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Alarm> =
+            self.alarms.iter().filter(|(_, at)| **at <= now).map(|(alarm, _)| alarm.clone()).collect();
+        for alarm in due {
+            self.alarms.remove(&alarm);
+            match alarm {
+                Alarm::Task(key) => {
+                    self.world.local_mut(&key).is_resting = false;
+                    self.dirty.insert(key);
+                }
+                Alarm::Revision(id) => {
+                    self.world.revisions.remove(&id);
+                    self.dirty.extend(self.world.tasks_of(&id));
+                }
+            }
+        }
+    }
+
+    fn read_revision(&mut self, id: RevisionId) {
+        self.world.revisions.insert(id.clone(), RevisionState::Asked);
+        let ranges =
+            [Key::Revision(id.0.clone(), id.1), Key::Pin(id.0.clone(), id.1)].map(|key| Range::key(&key));
+        let store = self.store.clone();
+        self.calls.push(Box::pin(async move { Reply::Revision(id, store.list_all(&ranges).await) }));
+    }
+
+    /// Asks etcd, not the cache, whether the task is gone; a store that was restored meanwhile gives no answer.
+    fn confirm_removal(&mut self, key: &TaskRef) {
+        self.world.local_mut(key).removal = Removal::Asked;
+        let keys = [Key::Task(key.clone()), Key::Node(self.config.node.clone())];
+        let (store, key) = (self.store.clone(), key.clone());
+        self.calls.push(Box::pin(async move {
+            let listing = store.list_all(&keys.each_ref().map(Range::key)).await;
+            let answer = match (listing, store.check_identity().await) {
+                (Ok(listing), Ok(())) => Ok(keys.map(|key| {
+                    let text = key.to_string();
+                    listing.entries.iter().any(|kv| kv.key == text)
+                })),
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            };
+            Reply::Removal(key, answer.map(|[has_task, has_node]| !has_task || !has_node))
+        }));
+    }
+
+    /// Says what there is to say of the machine, if it is not said yet.
+    fn report_machine(&mut self) {
+        let (Some(machine), Some(created)) = (&self.world.machine, self.world.node_created()) else { return };
+        let report = NodeReport {
+            hostname: self.config.hostname.clone(),
+            address: self.config.address.clone(),
+            capacity: machine.capacity,
+            platform: machine.platform.clone(),
+            engine: machine.engine.clone(),
+            skep_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let (told, modified) = self.world.report();
+        if self.is_reporting || told == Some(&report) {
+            return;
+        }
+        let node = (self.config.node.clone(), created);
+        let change = Change::Machine { report: report.into(), node, modified };
+        self.outbox.put(Subject::Machine, change, true, Instant::now());
+    }
+
+    /// Sends the writes that are due.
+    fn send(&mut self) {
+        let batch = self.outbox.take(Instant::now());
+        if batch.is_empty() {
+            return;
+        }
+        for (subject, _) in &batch {
+            match subject {
+                Subject::Machine => self.is_reporting = true,
+                Subject::Task(key) => self.world.local_mut(key).is_writing = true,
+            }
+        }
+        let store = self.store.clone();
+        self.calls.push(Box::pin(async move {
+            let (mut sent, mut txns) = (Vec::new(), Vec::new());
+            let mut results = Vec::new();
+            for (subject, change) in batch {
+                match change.txn() {
+                    Ok(txn) => {
+                        txns.push(txn);
+                        sent.push((subject, change));
+                    }
+                    Err(error) => {
+                        results.push((subject, change, Err(StoreError::Invalid { reason: error.reason })));
+                    }
+                }
+            }
+            let answers = store.commit_all(&[], txns).await;
+            results.extend(
+                sent.into_iter().zip(answers).map(|((subject, change), answer)| (subject, change, answer)),
+            );
+            Reply::Committed(results)
+        }));
+    }
+}

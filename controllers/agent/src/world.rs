@@ -1,0 +1,270 @@
+//! What the agent decides from: its own keys of etcd, the containers of its machine, and what it is doing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use skep_api::ident::{NodeId, Uid};
+use skep_api::key::{Key, TaskRef};
+use skep_api::node::NodeReport;
+use skep_api::object::Object;
+use skep_api::rollout::Revision;
+use skep_api::task::{Task, TaskStatus};
+use skep_runtime::table::{Entry, Stamp, Table, Versioned};
+use skep_store::KeyValue;
+
+use crate::engine::{Container, Machine, Owner};
+use crate::labels;
+use crate::local::{Local, Sighting};
+
+/// A revision by its service and number.
+pub(crate) type RevisionId = (Uid, u64);
+
+/// What is known of a revision. It never changes, so it is read once; only its pin may still come.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum RevisionState {
+    /// It is being read.
+    Asked,
+    /// What it says, and the digest that its image is pinned to.
+    Known(Arc<Revision>, Option<String>),
+    /// It is not there or does not decode; it is read again after a while.
+    Unusable(String),
+}
+
+/// What the agent decides from.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// Whose containers these are.
+    pub(crate) owner: Owner,
+    /// Whether everything of etcd has been listed once.
+    pub(crate) is_synced: bool,
+    /// Where the agent's session was last written, while its lease certainly lives.
+    pub(crate) session: Option<i64>,
+    /// The machine, while its engine answers and has told everything.
+    pub(crate) machine: Option<Machine>,
+    /// The revisions that tasks name.
+    pub(crate) revisions: BTreeMap<RevisionId, RevisionState>,
+    tasks: Table<TaskRef, Task>,
+    statuses: Table<TaskRef, TaskStatus>,
+    reports: Table<NodeId, NodeReport>,
+    node: Option<Stamp>,
+    locals: BTreeMap<TaskRef, Local>,
+}
+
+impl World {
+    pub(crate) fn new(owner: Owner) -> Self {
+        Self {
+            owner,
+            is_synced: false,
+            session: None,
+            machine: None,
+            revisions: BTreeMap::new(),
+            tasks: Table::default(),
+            statuses: Table::default(),
+            reports: Table::default(),
+            node: None,
+            locals: BTreeMap::new(),
+        }
+    }
+
+    /// The task, if it is there and can be read.
+    pub(crate) fn task(&self, key: &TaskRef) -> Option<&Versioned<Task>> {
+        self.tasks.get(key)
+    }
+
+    /// Whether the task's key is there, whatever its value.
+    pub(crate) fn has_task(&self, key: &TaskRef) -> bool {
+        self.tasks.has(key)
+    }
+
+    /// The task's status, if there is one that can be read.
+    pub(crate) fn status(&self, key: &TaskRef) -> Option<&Versioned<TaskStatus>> {
+        self.statuses.get(key)
+    }
+
+    /// Where the key of the task's status was last written, whatever its value.
+    pub(crate) fn status_stamp(&self, key: &TaskRef) -> Option<Stamp> {
+        stamp(&self.statuses, key)
+    }
+
+    /// What the agent last said of its machine, and where the key was last written.
+    pub(crate) fn report(&self) -> (Option<&NodeReport>, Option<i64>) {
+        let node = &self.owner.node;
+        let value = self.reports.get(node).map(|report| report.value.as_ref());
+        (value, stamp(&self.reports, node).map(|stamp| stamp.modified))
+    }
+
+    /// Where the node's spec was created; `None` once people have removed the node.
+    pub(crate) fn node_created(&self) -> Option<i64> {
+        self.node.map(|stamp| stamp.created)
+    }
+
+    /// What the agent itself knows of a task.
+    pub(crate) fn local(&self, key: &TaskRef) -> Option<&Local> {
+        self.locals.get(key)
+    }
+
+    /// The same, to be changed; it is made if nothing was known.
+    pub(crate) fn local_mut(&mut self, key: &TaskRef) -> &mut Local {
+        self.locals.entry(key.clone()).or_default()
+    }
+
+    /// Forgets what is of no use any more: a task that is gone, with its container, and revisions that no task names.
+    pub(crate) fn forget(&mut self, key: &TaskRef) {
+        self.locals.remove(key);
+        let named: BTreeSet<RevisionId> = self.tasks.iter().map(|(_, task)| revision_id(task)).collect();
+        self.revisions.retain(|id, _| named.contains(id));
+    }
+
+    /// Every task that is wanted, or that has a container here.
+    pub(crate) fn all(&self) -> BTreeSet<TaskRef> {
+        let tasks = self.tasks.iter().map(|(key, _)| key);
+        tasks.chain(self.locals.keys()).cloned().collect()
+    }
+
+    /// Whether nothing is left to do or to remove.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.locals.is_empty()
+    }
+
+    /// The tasks that run `revision`.
+    pub(crate) fn tasks_of(&self, revision: &RevisionId) -> Vec<TaskRef> {
+        let named = self.tasks.iter().filter(|(_, task)| revision_id(task) == *revision);
+        named.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Makes `found` the state of `key` as of `revision`, unless something later is known; names what it touches.
+    pub(crate) fn apply(&mut self, key: &Key, found: Option<&KeyValue>, revision: i64) -> BTreeSet<TaskRef> {
+        let known = self.stamp(key).map_or(0, |stamp| stamp.modified);
+        if known > found.map_or(revision, |kv| kv.modified) {
+            return BTreeSet::new();
+        }
+        let entry = found.map(|kv| Entry {
+            value: Object::decode(key, &kv.value).map_err(Arc::new),
+            stamp: Stamp { created: kv.created, modified: kv.modified },
+        });
+        self.set(key, entry.as_ref())
+    }
+
+    /// Makes what this agent has committed at `revision` part of the world at once.
+    pub(crate) fn committed(&mut self, key: &Key, value: Object, revision: i64) -> BTreeSet<TaskRef> {
+        let known = self.stamp(key);
+        let is_gone = matches!(key, Key::TaskStatus(task) if !self.tasks.has(task));
+        if is_gone || known.is_some_and(|stamp| stamp.modified >= revision) {
+            return BTreeSet::new();
+        }
+        let created = known.map_or(revision, |stamp| stamp.created);
+        self.set(key, Some(&Entry { value: Ok(value), stamp: Stamp { created, modified: revision } }))
+    }
+
+    /// Everything there is at `revision`: what is missing in it, and was not written since, is gone.
+    pub(crate) fn resync(&mut self, entries: &[KeyValue], revision: i64) {
+        let found: BTreeMap<Key, &KeyValue> =
+            entries.iter().filter_map(|kv| Some((Key::parse(&kv.key)?, kv))).collect();
+        for key in self.keys().into_iter().filter(|key| !found.contains_key(key)) {
+            self.apply(&key, None, revision);
+        }
+        for (key, kv) in found {
+            self.apply(&key, Some(kv), revision);
+        }
+        self.is_synced = true;
+    }
+
+    /// Takes over what was seen of a container; names its task, if it is one of this agent's and there is something new.
+    pub(crate) fn see(&mut self, container: Container) -> Option<TaskRef> {
+        let key = labels::task_of(&container.labels, &self.owner)?;
+        self.local_mut(&key).see(container).then_some(key)
+    }
+
+    /// Takes over everything that the engine has. What was seen before and is missing now must be looked for.
+    pub(crate) fn see_all(&mut self, containers: Vec<Container>) {
+        let present: BTreeSet<&str> = containers.iter().map(|container| container.id.as_str()).collect();
+        for local in self.locals.values_mut() {
+            if local.container().is_some_and(|known| !present.contains(known.id.as_str())) {
+                local.sighting = Sighting::Unknown;
+            }
+        }
+        for container in containers {
+            self.see(container);
+        }
+    }
+
+    /// The container with this id is gone; names its task.
+    pub(crate) fn lose(&mut self, id: &str) -> Option<TaskRef> {
+        let (key, local) = self
+            .locals
+            .iter_mut()
+            .find(|(_, local)| local.container().is_some_and(|known| known.id == id))?;
+        local.sighting = Sighting::Absent;
+        Some(key.clone())
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        let tasks = self.tasks.iter().map(|(key, _)| key).chain(self.tasks.invalid_keys());
+        let statuses = self.statuses.iter().map(|(key, _)| key).chain(self.statuses.invalid_keys());
+        let node = &self.owner.node;
+        tasks
+            .map(|key| Key::Task(key.clone()))
+            .chain(statuses.map(|key| Key::TaskStatus(key.clone())))
+            .chain([Key::Node(node.clone()), Key::NodeReport(node.clone())])
+            .collect()
+    }
+
+    fn stamp(&self, key: &Key) -> Option<Stamp> {
+        match key {
+            Key::Task(task) => stamp(&self.tasks, task),
+            Key::TaskStatus(task) => stamp(&self.statuses, task),
+            Key::Node(node) if *node == self.owner.node => self.node,
+            Key::NodeReport(node) => stamp(&self.reports, node),
+            _ => None,
+        }
+    }
+
+    fn set(&mut self, key: &Key, entry: Option<&Entry>) -> BTreeSet<TaskRef> {
+        match key {
+            Key::Task(task) => {
+                self.tasks.set(task, entry);
+                BTreeSet::from([task.clone()])
+            }
+            Key::TaskStatus(task) => {
+                self.statuses.set(task, entry);
+                BTreeSet::from([task.clone()])
+            }
+            Key::Node(node) if *node == self.owner.node => {
+                let was_there = self.node.is_some();
+                self.node = entry.map(|entry| entry.stamp);
+                if was_there == entry.is_some() { BTreeSet::new() } else { self.all() }
+            }
+            Key::NodeReport(node) => {
+                self.reports.set(node, entry);
+                BTreeSet::new()
+            }
+            Key::Pin(uid, number) => self.set_pin(&(uid.clone(), *number), entry),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// A pin appears once, and is never changed.
+    fn set_pin(&mut self, id: &RevisionId, entry: Option<&Entry>) -> BTreeSet<TaskRef> {
+        let digest = match entry.map(|entry| &entry.value) {
+            Some(Ok(Object::Pin(pin))) => pin.digest.clone(),
+            _ => return BTreeSet::new(),
+        };
+        if let Some(RevisionState::Known(_, pin)) = self.revisions.get_mut(id) {
+            *pin = Some(digest);
+        }
+        self.tasks_of(id).into_iter().collect()
+    }
+}
+
+/// The revision that a task runs.
+pub(crate) fn revision_id(task: &Task) -> RevisionId {
+    (task.uid.clone(), task.revision)
+}
+
+fn stamp<K: Ord + Clone, T>(table: &Table<K, T>, key: &K) -> Option<Stamp>
+where
+    T: skep_api::object::Typed,
+{
+    let valid = table.get(key).map(|value| value.stamp);
+    valid.or_else(|| table.invalid(key).map(|(_, stamp)| *stamp))
+}
