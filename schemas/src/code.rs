@@ -35,7 +35,7 @@ codes! {
     UNKNOWN_VALUE = "E0121" "The value is none of those that the field can have."
     MALFORMED = "E0122" "The text does not have the form that the field wants, such as a duration."
     OUT_OF_RANGE = "E0123" "The number is too small or too large."
-    DUPLICATE_OBJECT = "E0201" "The same object is described twice in one set of files."
+    DUPLICATE_OBJECT = "E0201" "Two documents of one set of files describe the same object, or claim the same name."
     DUPLICATE_ITEM = "E0202" "Two items of a list exclude each other, such as two mounts at one path."
     CONFLICT = "E0204" "Two fields do not go together."
     BAD_CONSTRAINT = "E0205" "A placement constraint does not have the form `key == value` or `key != value`."
@@ -45,4 +45,14 @@ codes! {
     LIMIT = "E0209" "There are more labels, or longer ones, than allowed."
     STATUS_IGNORED = "W0301" "A status is written by controllers; what a manifest says of it is ignored."
     NEVER_MATCHES = "W0302" "A constraint names a property that no node has, so no node will match."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn ids_are_unique_and_in_order() {
+        assert!(ALL.windows(2).all(|pair| pair[0].id < pair[1].id));
+    }
 }

@@ -14,7 +14,7 @@ impl Default for UpdatePolicy {
             parallelism: 1,
             delay: Span::from_secs(0),
             order: Order::StopFirst,
-            monitor: Span::from_secs(5),
+            monitor: five_seconds(),
             failure_action: FailureAction::Pause,
             max_failure_ratio: Ratio::default(),
         }
@@ -25,7 +25,7 @@ impl Default for RestartPolicy {
     fn default() -> Self {
         Self {
             condition: RestartCondition::Any,
-            delay: Span::from_secs(5),
+            delay: five_seconds(),
             max_attempts: 0,
             window: Span::from_secs(0),
         }
@@ -41,6 +41,17 @@ pub(crate) fn replicas() -> u32 {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(crate) fn is_one(number: &u32) -> bool {
     *number == replicas()
+}
+
+/// `update.monitor` and `restart.delay`.
+fn five_seconds() -> Span {
+    Span::from_secs(5)
+}
+
+/// For serde: whether `update.monitor` or `restart.delay` can be left out.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn is_five_seconds(span: &Span) -> bool {
+    *span == five_seconds()
 }
 
 /// `stopGracePeriod`.

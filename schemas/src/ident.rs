@@ -1,9 +1,10 @@
 //! Identifiers: names that people choose, and ids that Skep derives or draws.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -30,9 +31,9 @@ pub struct IdentError {
 
 /// Makes a checked string type: parsing is the only way in, so a key segment can never hold a `/`.
 macro_rules! ident {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $check:path, $rule:literal) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:path, $pattern:literal, $rule:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
         pub struct $name(String);
 
@@ -60,9 +61,19 @@ macro_rules! ident {
             }
         }
 
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let rule = concat!("A ", $what, ": ", $rule, ".");
+                json_schema!({"type": "string", "pattern": $pattern, "description": rule})
+            }
+        }
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let text = Cow::<'de, str>::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
         }
@@ -71,29 +82,30 @@ macro_rules! ident {
 
 ident!(
     /// A name of an object: lower-case letters, digits, `-` and `_`, at most 63.
-    Name, "name", is_name,
+    Name, "name", is_name, "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$",
     "use lower-case letters, digits, '-' and '_', starting and ending with a letter or digit, at most 63"
 );
 ident!(
     /// The name of a stack: as [`Name`], but without `_`, which separates it from the name in Docker's names.
-    Stack, "stack", is_stack,
+    Stack, "stack", is_stack, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
     "use lower-case letters, digits and '-', starting and ending with a letter or digit, at most 63"
 );
 ident!(
     /// Identity of one object over its life: 25 characters of base 36.
-    Uid, "uid", is_uid, "a uid is 25 characters of 0-9 and a-z"
+    Uid, "uid", is_uid, "^[a-z0-9]{25}$", "a uid is 25 characters of 0-9 and a-z"
 );
 ident!(
     /// Identity of one machine: 12 characters of base 36, drawn at random once and never used again.
-    NodeId, "node id", is_node_id, "a node id is 12 characters of 0-9 and a-z"
+    NodeId, "node id", is_node_id, "^[a-z0-9]{12}$", "a node id is 12 characters of 0-9 and a-z"
 );
 ident!(
     /// Name of one task: `<service>.<slot>.<suffix>`; it never returns.
-    TaskName, "task name", is_task_name, "a task is named <service>.<slot>.<suffix>"
+    TaskName, "task name", is_task_name,
+    r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?\.[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?\.[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$", "a task is named <service>.<slot>.<suffix>"
 );
 ident!(
     /// Identity of a record in the log (a Change, an Event) or of a process: lower-case letters, digits and `-`.
-    RecordId, "record id", is_record_id, "use lower-case letters, digits and '-', at most 63"
+    RecordId, "record id", is_record_id, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "use lower-case letters, digits and '-', at most 63"
 );
 
 impl Default for Stack {

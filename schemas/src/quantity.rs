@@ -122,7 +122,7 @@ impl FromStr for Memory {
 
 /// Reads text or a plain number, writes text.
 macro_rules! as_quantity {
-    ($name:ident, $pattern:literal, $description:literal) => {
+    ($name:ident, $number:literal, $pattern:literal, $description:literal) => {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -141,15 +141,20 @@ macro_rules! as_quantity {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({"type": "string", "pattern": $pattern, "description": $description})
+                json_schema!({
+                    "type": ["string", $number],
+                    "pattern": $pattern,
+                    "description": $description,
+                })
             }
         }
     };
 }
 
-as_quantity!(Cpus, r"^[0-9]+(\.[0-9]{1,9})?$", "CPU cores as a decimal number in quotes, such as \"0.5\".");
+as_quantity!(Cpus, "number", r"^[0-9]+(\.[0-9]{1,9})?$", "CPU cores as a decimal number, such as \"0.5\".");
 as_quantity!(
     Memory,
+    "integer",
     "^[0-9]+(Ki|Mi|Gi|Ti)?$",
     "Memory with a binary unit, such as 256Mi or 1Gi; a plain number is bytes."
 );

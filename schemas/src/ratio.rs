@@ -59,7 +59,11 @@ impl JsonSchema for Ratio {
         "Ratio".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": r"^(0(\.[0-9]{1,9})?|1(\.0{1,9})?)$", "description": "A decimal number from 0 to 1 in quotes, such as \"0.25\"."})
+        json_schema!({
+            "type": ["string", "number"],
+            "pattern": r"^(0(\.[0-9]{1,9})?|1(\.0{1,9})?)$",
+            "description": "A decimal number from 0 to 1, such as \"0.25\".",
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::TaskTemplate;
 use crate::ident::Uid;
 use crate::key::ServiceRef;
-use crate::service::{Placement, Port};
+use crate::service::{Placement, Port, ServiceSpec};
 use crate::task::Slot;
 use crate::time::Timestamp;
 
@@ -130,6 +130,18 @@ pub struct SlotRevisions {
     pub wanted: Vec<u64>,
     /// What a task has that is observed RUNNING.
     pub running: Option<u64>,
+}
+
+impl Revision {
+    /// What `spec`, the spec of `service`, bakes into its containers.
+    pub fn of(service: &ServiceRef, spec: &ServiceSpec) -> Self {
+        Self {
+            service: service.clone(),
+            task: spec.task.clone(),
+            host_ports: spec.host_ports(),
+            placement: spec.placement.clone(),
+        }
+    }
 }
 
 impl Batch {

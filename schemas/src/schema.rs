@@ -110,7 +110,7 @@ fn described(description: &str, schema: &schemars::Schema) -> Value {
 }
 
 /// Brings what schemars writes to what the reader takes:
-/// no field is null, integers have bounds, objects take `x-` keys, and text in maps may be written without quotes.
+/// no field is null, integers have bounds, objects take `x-` keys, and text may be written without quotes.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(tidy),
@@ -121,11 +121,7 @@ fn tidy(schema: &mut Value) {
             if fields.get("additionalProperties") == Some(&Value::Bool(false)) {
                 fields.insert("patternProperties".to_owned(), json!({"^x-": {}}));
             }
-            if let Some(Value::Object(values)) = fields.get_mut("additionalProperties")
-                && values.get("type").is_some_and(|kind| kind == "string")
-            {
-                values.insert("type".to_owned(), json!(["string", "number", "boolean"]));
-            }
+            take_bare_text(fields);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
@@ -148,6 +144,14 @@ fn forbid_null(fields: &mut Map<String, Value>) {
         if let Some(choices) = fields.shift_remove("anyOf") {
             fields.insert("allOf".to_owned(), choices);
         }
+    }
+}
+
+/// Text without a form of its own may look like a number or a truth value: it is taken as it is written.
+fn take_bare_text(fields: &mut Map<String, Value>) {
+    let has_form = ["const", "enum", "pattern", "format"].iter().any(|keyword| fields.contains_key(*keyword));
+    if !has_form && fields.get("type").is_some_and(|kind| kind == "string") {
+        fields.insert("type".to_owned(), json!(["string", "number", "boolean"]));
     }
 }
 

@@ -66,6 +66,13 @@ pub struct ServiceSpec {
     pub depends_on: Vec<Dependency>,
 }
 
+impl ServiceSpec {
+    /// The ports that are open on the node of each task.
+    pub fn host_ports(&self) -> Vec<Port> {
+        self.ports.iter().filter(|port| port.mode == PublishMode::Host).cloned().collect()
+    }
+}
+
 /// How a replicated job runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -193,16 +200,22 @@ pub enum FailureAction {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct UpdatePolicy {
     /// How many slots at once; 0 is all, by default 1.
+    #[serde(skip_serializing_if = "crate::defaults::is_one")]
     pub parallelism: u32,
     /// How long to wait after each batch; by default 0s.
+    #[serde(skip_serializing_if = "is_default")]
     pub delay: Span,
     /// stop-first (the default) or start-first.
+    #[serde(skip_serializing_if = "is_default")]
     pub order: Order,
     /// How long a new task is watched for failure; by default 5s.
+    #[serde(skip_serializing_if = "crate::defaults::is_five_seconds")]
     pub monitor: Span,
     /// pause (the default), continue or rollback.
+    #[serde(skip_serializing_if = "is_default")]
     pub failure_action: FailureAction,
-    /// The part of the slots that may fail, 0 to 1 as text; by default "0".
+    /// The part of the slots that may fail, 0 to 1; by default 0.
+    #[serde(skip_serializing_if = "is_default")]
     pub max_failure_ratio: Ratio,
 }
 
@@ -227,12 +240,16 @@ pub enum RestartCondition {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RestartPolicy {
     /// any (the default), on-failure or none.
+    #[serde(skip_serializing_if = "is_default")]
     pub condition: RestartCondition,
     /// How long to wait before the replacement starts; by default 5s.
+    #[serde(skip_serializing_if = "crate::defaults::is_five_seconds")]
     pub delay: Span,
     /// How often in a slot; 0 (the default) is without limit.
+    #[serde(skip_serializing_if = "is_default")]
     pub max_attempts: u32,
     /// How far back attempts count; 0s (the default) is for ever.
+    #[serde(skip_serializing_if = "is_default")]
     pub window: Span,
 }
 

@@ -55,7 +55,8 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
 
 /// Writes one document in block form.
 pub fn to_string<T: Serialize>(value: &T) -> Result<String, YamlError> {
-    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    // Several lines stay several lines; a long line is not broken.
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     let mut text = String::new();
     serde_saphyr::to_fmt_writer_with_options(&mut text, value, options)
         .map_err(|error| YamlError { message: error.to_string() })?;
@@ -331,4 +332,45 @@ fn advice(kind: &ErrorKind) -> &'static str {
 fn extent(span: granit_parser::Span) -> Extent {
     let position = |marker: granit_parser::Marker| Position { line: marker.line(), column: marker.col() + 1 };
     Extent { start: position(span.start), end: position(span.end) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn typed_text_stays_as_it_is_written() {
+        let map: BTreeMap<String, String> = from_str("{a: no, b: 012, c: 1.10, d: \"x\"}").unwrap();
+        assert_eq!(map.into_values().collect::<Vec<_>>(), ["no", "012", "1.10", "x"]);
+    }
+
+    #[test]
+    fn plain_values_are_bounded_too() {
+        for bad in ["a: &x 1", "a: *x", &"[".repeat(100_000), "a: 1\n---\nb: 2\n", "a: 1\na: 2\n"] {
+            assert!(from_str::<serde_json::Value>(bad).is_err(), "{bad:.20}");
+        }
+    }
+
+    #[test]
+    fn several_lines_are_written_as_several_lines() {
+        let map = BTreeMap::from([("a", "first\nsecond\n"), ("b", "x y ".repeat(40).leak())]);
+        let text = to_string(&map).unwrap();
+        assert!(text.starts_with("a: |\n"), "{text}");
+        assert_eq!(text.lines().count(), 4, "{text}");
+    }
+
+    #[test]
+    fn positions_count_characters_from_one() {
+        let documents = documents("a: b\n---\n  é: 🦀 c\n  d: [e]\n");
+        let root = documents[1].root.as_ref().unwrap();
+        let at = |path: &[crate::tree::Step<'_>]| {
+            let extent = root.locate(path);
+            (extent.start.line, extent.start.column, extent.end.column)
+        };
+        assert_eq!(at(&["é".into()]), (3, 6, 9));
+        assert_eq!(at(&["d".into()]), (4, 3, 4));
+        assert_eq!(at(&["d".into(), 0.into()]), (4, 7, 8));
+    }
 }

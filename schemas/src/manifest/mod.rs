@@ -141,7 +141,7 @@ impl Reading {
 /// Reads all documents of all files. Nothing may be applied while [`Reading::errors`] is not zero.
 pub fn read(sources: &[Source]) -> Reading {
     let mut reading = Reading::default();
-    let mut first: BTreeMap<String, (String, Extent)> = BTreeMap::new();
+    let mut claims = Claims::default();
     for source in sources {
         let mut faults = Vec::new();
         let text = match text(&source.content) {
@@ -154,14 +154,11 @@ pub fn read(sources: &[Source]) -> Reading {
         for document in read::text(text) {
             faults.extend(document.faults);
             let Some((value, applied)) = document.manifest else { continue };
-            let at = document.extent.start;
-            let name = value.key().to_string();
-            if let Some((file, there)) = first.get(&name) {
-                faults.push(comes_twice(&value, document.extent, file, there.start));
+            if let Err(fault) = claims.claim(&value, &source.name, document.extent) {
+                faults.push(fault);
                 continue;
             }
-            first.insert(name, (source.name.clone(), document.extent));
-            let (line, column) = (at.line, at.column);
+            let Position { line, column } = document.extent.start;
             reading.documents.push(Located { value, source: source.name.clone(), line, column, applied });
         }
         reading.problems.extend(problems(faults, &source.name, text));
@@ -249,6 +246,30 @@ fn one_line<'a>(faults: impl Iterator<Item = &'a Fault>) -> String {
     shown.join("; ")
 }
 
+/// Which objects were seen where.
+#[derive(Default)]
+struct Claims(BTreeMap<String, (String, Position)>);
+
+impl Claims {
+    /// Claims what only one object can have: its key, and a service's name in Docker.
+    fn claim(&mut self, manifest: &Manifest, file: &str, extent: Extent) -> Result<(), Fault> {
+        let mut keys = vec![(manifest.key().to_string(), format!("{manifest} comes twice"))];
+        if let Manifest::Service(service) = manifest {
+            let name = service.reference().docker_name();
+            let message = format!("two services would be called `{name}` in Docker");
+            keys.push((Key::name_claim(&service.reference()).to_string(), message));
+        }
+        for (key, message) in keys {
+            if let Some((file, Position { line, column })) = self.0.get(&key) {
+                let hint = format!("the other one is at {file}:{line}:{column}");
+                return Err(Fault::new(code::DUPLICATE_OBJECT, extent, message).hint(hint));
+            }
+            self.0.insert(key, (file.to_owned(), extent.start));
+        }
+        Ok(())
+    }
+}
+
 /// The text of a file, if it is text that may be read.
 fn text(content: &[u8]) -> Result<&str, Fault> {
     let nowhere = Extent::default();
@@ -268,12 +289,6 @@ fn text(content: &[u8]) -> Result<&str, Fault> {
             Err(Fault::new(code::NOT_TEXT, nowhere, message))
         }
     }
-}
-
-fn comes_twice(manifest: &Manifest, extent: Extent, file: &str, there: Position) -> Fault {
-    let message = format!("{manifest} comes twice");
-    let hint = format!("it is at {file}:{}:{} already", there.line, there.column);
-    Fault::new(code::DUPLICATE_OBJECT, extent, message).hint(hint)
 }
 
 /// The faults of one file as people see them, by position.

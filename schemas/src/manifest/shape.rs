@@ -101,7 +101,7 @@ impl Shape {
         }
         match schema.get("type") {
             Some(Value::String(kind)) => Self::of_type(kind, schema, definitions),
-            Some(Value::Array(_)) => Self::Text { min_chars: 0, form: None },
+            Some(Value::Array(_)) => Self::of_type("string", schema, definitions),
             _ => Self::Any,
         }
     }
@@ -200,4 +200,42 @@ fn fields(schema: &Value, definitions: &Map<String, Value>) -> BTreeMap<String, 
             (name.clone(), Field { shape: Shape::compile(schema, definitions), is_required })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Metadata;
+    use crate::service::ServiceSpec;
+
+    fn anything(path: &str, shape: &Shape, found: &mut Vec<String>) {
+        match shape {
+            Shape::Any => found.push(path.to_owned()),
+            Shape::List(inner) | Shape::Map(inner) => anything(path, inner, found),
+            Shape::Object(fields) => {
+                for (name, field) in fields {
+                    anything(&format!("{path}.{name}"), &field.shape, found);
+                }
+            }
+            Shape::Text { .. } | Shape::Integer { .. } | Shape::Boolean | Shape::Choice(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_field_but_the_status_has_a_shape() {
+        let mut found = Vec::new();
+        anything("", &SERVICE, &mut found);
+        anything("", &NODE, &mut found);
+        assert_eq!(found, [".status", ".status"]);
+    }
+
+    #[test]
+    fn stand_ins_are_values_of_the_types() {
+        let value = SERVICE.stand_in();
+        serde_json::from_value::<Metadata>(value["metadata"].clone()).unwrap();
+        serde_json::from_value::<ServiceSpec>(value["spec"].clone()).unwrap();
+        for form in FORMS {
+            assert_eq!((form.read)(form.example).as_deref(), Ok(form.example));
+        }
+    }
 }

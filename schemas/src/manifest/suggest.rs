@@ -92,3 +92,31 @@ fn simplify(name: &str) -> String {
     let kept = name.chars().filter(|c| !matches!(c, '_' | '-' | ' '));
     kept.take(64).flat_map(char::to_lowercase).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::shape;
+
+    #[test]
+    fn what_others_call_it_leads_to_a_field_of_ours() {
+        for (theirs, ours) in ELSEWHERE {
+            assert_eq!(simplify(theirs), theirs, "it is looked up in this form");
+            assert!(home(ours, &shape::SERVICE).is_some(), "{ours} is no field");
+        }
+    }
+
+    #[test]
+    fn styles_of_writing_and_slips_are_understood() {
+        let known = || ["stop-first", "start-first", "replicated-job"].into_iter();
+        for (written, meant) in [
+            ("STOP_FIRST", Some("stop-first")),
+            ("startFirst", Some("start-first")),
+            ("replicatedjob", Some("replicated-job")),
+            ("stop-frist", Some("stop-first")),
+            ("rolling", None),
+        ] {
+            assert_eq!(nearest(written, known()), meant, "{written}");
+        }
+    }
+}

@@ -148,3 +148,27 @@ fn lookup<'a>(value: &'a Json, path: &[Step<'_>]) -> Option<&'a Json> {
         Step::Item(item) => value.get(item),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::shape::{self, Shape};
+
+    #[test]
+    fn every_line_names_a_field_that_there_is() {
+        for later in SERVICE {
+            let mut shape: &Shape = &shape::SERVICE;
+            for name in later.path.split('.').map(|segment| segment.trim_end_matches("[]")) {
+                let fields = shape.fields().unwrap_or_else(|| panic!("{} leads nowhere", later.path));
+                shape = &fields.get(name).unwrap_or_else(|| panic!("{}: no {name}", later.path)).shape;
+            }
+            if let Shape::Choice(values) = shape {
+                assert!(
+                    later.only.iter().all(|only| values.iter().any(|value| value == only)),
+                    "{}",
+                    later.path
+                );
+            }
+        }
+    }
+}
