@@ -189,7 +189,9 @@ proptest! {
     #[test]
     fn nothing_is_given_away_twice_and_nothing_that_fits_waits(steps in prop::collection::vec(step(), 1..60)) {
         let mut run = Run::new();
-        steps.iter().for_each(|step| run.step(step));
+        for step in &steps {
+            run.step(step);
+        }
         run.settle();
     }
 

@@ -24,9 +24,9 @@ fn cluster() -> Cluster {
     cluster
 }
 
-fn apply(world: &mut SchedulerWorld, key: Key, object: Option<Object>) -> Vec<Group> {
+fn apply(world: &mut SchedulerWorld, key: &Key, object: Option<Object>) -> Vec<Group> {
     let stamp = Stamp { created: 900, modified: 900 };
-    world.apply(&key, object.map(|object| Entry { value: Ok(object), stamp }).as_ref())
+    world.apply(key, object.map(|object| Entry { value: Ok(object), stamp }).as_ref())
 }
 
 #[test]
@@ -41,12 +41,12 @@ fn what_sets_something_free_touches_those_who_wait_and_the_same_again_touches_no
         other => panic!("{other:?}"),
     };
     let running = Some(Object::TaskStatus(Arc::new(ended.clone())));
-    assert_eq!(apply(&mut cluster.world, status.clone(), running), []);
+    assert_eq!(apply(&mut cluster.world, &status, running), []);
     ended.state = TaskState::Failed;
     let ended = Some(Object::TaskStatus(Arc::new(ended)));
-    assert_eq!(apply(&mut cluster.world, status.clone(), ended.clone()), waiting);
-    assert_eq!(apply(&mut cluster.world, status, ended), []);
-    assert_eq!(apply(&mut cluster.world, Key::Task(placed), None), [], "it held nothing any more");
+    assert_eq!(apply(&mut cluster.world, &status, ended.clone()), waiting);
+    assert_eq!(apply(&mut cluster.world, &status, ended), []);
+    assert_eq!(apply(&mut cluster.world, &Key::Task(placed), None), [], "it held nothing any more");
 }
 
 #[test]
@@ -54,19 +54,19 @@ fn a_node_that_changes_and_a_task_that_vanishes_touch_those_who_wait() {
     let mut cluster = cluster();
     let waiting = vec![Group::of(&task("web", 1))];
     let status = skep_api::node::NodeStatus { state: NodeState::Down, ..Default::default() };
-    assert_eq!(apply(&mut cluster.world, Key::NodeStatus(node_id(1)), Some(status.into())), waiting);
+    assert_eq!(apply(&mut cluster.world, &Key::NodeStatus(node_id(1)), Some(status.into())), waiting);
     let placed = pending("db", 1, 1).at(skep_api::key::Place::Node(node_id(1)));
-    assert_eq!(apply(&mut cluster.world, Key::Task(placed), None), waiting);
+    assert_eq!(apply(&mut cluster.world, &Key::Task(placed), None), waiting);
 }
 
 #[test]
 fn a_task_that_takes_something_touches_nobody_else() {
     let mut cluster = cluster();
     let new = pending("db", 2, 1).at(skep_api::key::Place::Node(node_id(1)));
-    assert_eq!(apply(&mut cluster.world, Key::Task(new), Some(task("db", 2).into())), []);
+    assert_eq!(apply(&mut cluster.world, &Key::Task(new), Some(task("db", 2).into())), []);
     let waiting = Some(task("db", 3).into());
     assert_eq!(
-        apply(&mut cluster.world, Key::Task(pending("db", 3, 1)), waiting),
+        apply(&mut cluster.world, &Key::Task(pending("db", 3, 1)), waiting),
         [Group::of(&task("db", 3))]
     );
 }
