@@ -63,8 +63,8 @@ fn any_kind() -> Value {
         .collect();
     let body = json!({
         "type": "object",
-        "required": ["apiVersion", "kind", "metadata", "spec"],
-        "properties": {"apiVersion": {"const": API_VERSION}, "kind": {"enum": names}},
+        "required": ["kind"],
+        "properties": {"kind": {"enum": names, "description": "What kind of object this is."}},
         "allOf": choices,
     });
     let Value::Object(body) = body else { return Value::Null };

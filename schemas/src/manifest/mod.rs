@@ -3,6 +3,7 @@
 //! [`read`] collects every problem of every document of every file. What etcd holds goes the same way
 //! ([`decode_service`], [`decode_node`]), so a hand-written `etcdctl put` is treated as an apply.
 
+mod kinds;
 mod read;
 mod shape;
 mod suggest;
@@ -154,7 +155,9 @@ pub fn read(sources: &[Source]) -> Reading {
         for document in read::text(text) {
             faults.extend(document.faults);
             let Some((value, applied)) = document.manifest else { continue };
-            if let Err(fault) = claims.claim(&value, &source.name, document.extent) {
+            let checked = is_storable(&value, document.extent)
+                .and_then(|()| claims.claim(&value, &source.name, document.extent));
+            if let Err(fault) = checked {
                 faults.push(fault);
                 continue;
             }
@@ -244,6 +247,12 @@ fn one_line<'a>(faults: impl Iterator<Item = &'a Fault>) -> String {
         shown.push(format!("and {rest} more"));
     }
     shown.join("; ")
+}
+
+/// Whether etcd will be asked to hold it.
+fn is_storable(manifest: &Manifest, extent: Extent) -> Result<(), Fault> {
+    let stored = manifest.object().encode(&manifest.key());
+    stored.map(drop).map_err(|Invalid { reason }| Fault::new(code::TOO_LARGE, extent, reason))
 }
 
 /// Which objects were seen where.

@@ -7,7 +7,7 @@ use skep_api::manifest::{self, Reading, SOURCE_MAX_BYTES, Source};
 use skep_api::problem::{Code, PROBLEMS_MAX};
 
 /// Far more than it takes, so that a busy machine does not fail the test; what is quadratic takes much longer.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[allow(clippy::disallowed_methods, reason = "the time that reading takes is what is tested")]
 fn read(content: impl Into<Vec<u8>>) -> Reading {
