@@ -8,7 +8,7 @@ use skep_api::key::Key;
 
 use crate::error::Error;
 use crate::range::KeyValue;
-use crate::store::Store;
+use crate::store::{DECODE_MAX_BYTES, Store};
 use crate::txn::{Expect, Guard, Outcome, Txn};
 
 /// What lies under the compared keys when a transaction is refused.
@@ -44,7 +44,7 @@ impl Store {
         let response = self
             .write(|client| {
                 let request = request.clone();
-                async move { client.kv_client().max_decoding_message_size(self.decode_limit()).txn(request).await }
+                async move { client.kv_client().max_decoding_message_size(DECODE_MAX_BYTES).txn(request).await }
             })
             .await?;
         let revision = response.header().map_or(0, etcd_client::ResponseHeader::revision);

@@ -86,9 +86,9 @@ impl Error {
     /// The same failure, of a request that changes nothing.
     #[must_use]
     pub(crate) fn of_read(self) -> Self {
-        match self {
-            Self::NotApplied { reason } | Self::Ambiguous { reason } => Self::Unavailable { reason },
-            other => other,
+        if let Self::NotApplied { reason } | Self::Ambiguous { reason } = self {
+            return Self::Unavailable { reason };
         }
+        self
     }
 }

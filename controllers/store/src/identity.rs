@@ -67,7 +67,7 @@ impl Store {
             };
         };
         match format {
-            Some(format) if format == FORMAT => self.recognize(Identity { cluster, incarnation }),
+            Some(format) if format == FORMAT => self.recognize(&Identity { cluster, incarnation }),
             other => Err(Error::Invalid {
                 reason: format!("this build reads stored form {FORMAT}, not {other:?}"),
             }),
@@ -83,9 +83,8 @@ impl Store {
         let key = Key::Incarnation.to_string();
         let then = GetOptions::new().with_revision(revision).with_keys_only();
         let gets = vec![TxnOp::get(key.clone(), None), TxnOp::get(key, Some(then))];
-        let answer = self.read_txn(gets).await.map_err(|error| match error {
-            Error::Compacted(_) => Error::Compacted(revision),
-            other => other,
+        let answer = self.read_txn(gets).await.map_err(|error| {
+            if matches!(error, Error::Compacted(_)) { Error::Compacted(revision) } else { error }
         })?;
         self.saw_at_least(floor, answer.revision)?;
         match (self.known_identity().get(), answer.values.into_iter().next().flatten()) {
@@ -105,9 +104,9 @@ impl Store {
         Ok(())
     }
 
-    fn recognize(&self, found: Identity) -> Result<(), Error> {
+    fn recognize(&self, found: &Identity) -> Result<(), Error> {
         let known = self.known_identity().get_or_init(|| found.clone());
-        if *known == found {
+        if known == found {
             return Ok(());
         }
         Err(restored(format!("it was {known:?} and is {found:?}")))

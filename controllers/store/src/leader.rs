@@ -90,7 +90,7 @@ impl Store {
             let again = Instant::now() + backoff.after(Duration::ZERO);
             match self.commit(txn).await {
                 Err(error) if error.is_ambiguous() && again < deadline => {
-                    tokio::time::sleep_until(again).await
+                    tokio::time::sleep_until(again).await;
                 }
                 answer => return answer,
             }

@@ -6,7 +6,7 @@ use skep_api::key::Key;
 use crate::classify;
 use crate::error::Error;
 use crate::range::{KeyValue, Listing, Range};
-use crate::store::Store;
+use crate::store::{DECODE_MAX_BYTES, Store};
 
 /// Keys of the first page, when nothing is known of their size.
 const FIRST_PAGE_KEYS: i64 = 1000;
@@ -74,7 +74,7 @@ impl Store {
                 .read(|client| {
                     let (key, options) = (range.start(), options.clone());
                     async move {
-                        let mut kv = client.kv_client().max_decoding_message_size(self.decode_limit());
+                        let mut kv = client.kv_client().max_decoding_message_size(DECODE_MAX_BYTES);
                         match kv.get(key, Some(options)).await {
                             Err(error) if classify::is_decode_limit(&error) => Ok(None),
                             answer => answer.map(Some),
@@ -86,8 +86,8 @@ impl Store {
                 Ok(Some(page)) => return Ok(page),
                 Ok(None) if pages.limit > 1 => pages.limit = (pages.limit / 8).max(1),
                 Ok(None) => {
-                    let limit = self.decode_limit();
-                    return Err(Error::TooLarge { what: "stored value (bytes)", size: limit + 1, limit });
+                    let (what, limit) = ("stored value (bytes)", DECODE_MAX_BYTES);
+                    return Err(Error::TooLarge { what, size: limit + 1, limit });
                 }
                 Err(Error::Compacted(_)) => return Err(Error::Compacted(pages.revision)),
                 Err(error) => return Err(error),

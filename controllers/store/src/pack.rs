@@ -83,9 +83,10 @@ impl Store {
                     return pack
                         .all(&Err(Error::NotApplied { reason: "refused without a reason".to_owned() }));
                 }
-                let judge = |((index, txn), failed): (Member, Vec<_>)| match failed.is_empty() && !lost {
-                    true => (index, Verdict::Again(txn)),
-                    false => (index, Verdict::Done(Ok(Outcome::Refused { revision, failed }))),
+                let judge = |((index, txn), failed): (Member, Vec<_>)| {
+                    let is_innocent = failed.is_empty() && !lost;
+                    let refused = Outcome::Refused { revision, failed };
+                    (index, if is_innocent { Verdict::Again(txn) } else { Verdict::Done(Ok(refused)) })
                 };
                 pack.members.into_iter().zip(refusals).map(judge).collect()
             }
@@ -174,7 +175,7 @@ impl Footprint {
 
 /// Packs that may be sent in any order, and what has to wait for their answers.
 fn plan_wave(waiting: Vec<Member>) -> (Vec<Pack>, Vec<Member>) {
-    let (mut packs, mut later) = (vec![Pack::default()], Vec::new());
+    let (mut packs, mut later): (Vec<Pack>, _) = (Vec::new(), Vec::new());
     let mut before = Footprint::default();
     for (index, txn) in waiting {
         let has_to_wait = before.meets(&txn);
@@ -183,13 +184,11 @@ fn plan_wave(waiting: Vec<Member>) -> (Vec<Pack>, Vec<Member>) {
             later.push((index, txn));
             continue;
         }
-        match packs.last_mut().filter(|pack| pack.has_room_for(&txn)) {
-            Some(pack) => pack.add(index, txn),
-            None => {
-                let mut pack = Pack::default();
-                pack.add(index, txn);
-                packs.push(pack);
-            }
+        if packs.last().is_none_or(|pack| !pack.has_room_for(&txn)) {
+            packs.push(Pack::default());
+        }
+        if let Some(pack) = packs.last_mut() {
+            pack.add(index, txn);
         }
     }
     (packs, later)

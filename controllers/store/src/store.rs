@@ -15,7 +15,7 @@ use crate::identity::Identity;
 use crate::version::Version;
 
 /// The longest answer that is decoded: a page, or a burst of watch events.
-const DECODE_MAX_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const DECODE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// A connection to etcd; cheap to clone, and all clones share what they have seen.
 #[derive(Clone)]
@@ -74,10 +74,6 @@ impl Store {
 
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
-    }
-
-    pub(crate) fn decode_limit(&self) -> usize {
-        DECODE_MAX_BYTES
     }
 
     pub(crate) fn known_identity(&self) -> &OnceLock<Identity> {
@@ -148,7 +144,9 @@ impl Store {
         let deadline = Instant::now() + self.config().request_timeout;
         let mut backoff = self.backoff();
         loop {
-            let error = match attempt(deadline.saturating_duration_since(Instant::now())).await {
+            // On the heap: every layer above would carry the size of a client and its request.
+            let attempt = Box::pin(attempt(deadline.saturating_duration_since(Instant::now())));
+            let error = match attempt.await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };

@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::classify;
 use crate::error::Error;
 use crate::range::{KeyValue, Range, text_of};
-use crate::store::Store;
+use crate::store::{DECODE_MAX_BYTES, Store};
 
 /// Signs of life that are asked for within one silence limit.
 const ASKS_PER_SILENCE: u32 = 3;
@@ -167,8 +167,7 @@ impl Machine {
         let limit = self.store.config().request_timeout;
         let oldest = self.positions.iter().map(|position| position.next).min().unwrap_or_default();
         self.store.check_history(oldest - 1).await?;
-        let mut client =
-            self.store.client().watch_client().max_decoding_message_size(self.store.decode_limit());
+        let mut client = self.store.client().watch_client().max_decoding_message_size(DECODE_MAX_BYTES);
         let mut stream: Option<WatchStream> = None;
         for (id, position) in (1..).zip(&mut self.positions) {
             position.fragments.clear();

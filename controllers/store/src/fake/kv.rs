@@ -113,7 +113,9 @@ impl State {
         let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
         kvs.truncate(if request.count_only { 0 } else { limit });
         if request.keys_only {
-            kvs.iter_mut().for_each(|kv| kv.value.clear());
+            for kv in &mut kvs {
+                kv.value.clear();
+            }
         }
         Ok(PbRangeResponse {
             header: Some(self.header()),

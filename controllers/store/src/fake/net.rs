@@ -36,6 +36,7 @@ pub enum Fault {
 /// `/etcdserverpb.KV/Txn`.
 pub trait Network: Send + Sync + 'static {
     /// Who this client is, for the observer of commits.
+    #[expect(clippy::unnecessary_literal_bound, reason = "an implementation answers with a field")]
     fn client(&self) -> &str {
         ""
     }
@@ -150,8 +151,14 @@ struct OpenStream {
     network: Arc<dyn Network>,
     method: String,
     broken: BoxFuture<'static, ()>,
-    on_its_way: Option<(Frame<Bytes>, BoxFuture<'static, Result<(), Fault>>)>,
+    on_its_way: Option<Travelling>,
     has_ended: bool,
+}
+
+/// A message, and its arrival.
+struct Travelling {
+    frame: Frame<Bytes>,
+    arrival: BoxFuture<'static, Result<(), Fault>>,
 }
 
 impl OpenStream {
@@ -166,14 +173,16 @@ impl OpenStream {
         }
         if self.on_its_way.is_none() {
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-                Some(Ok(frame)) => self.on_its_way = Some((frame, self.network.message(&self.method))),
+                Some(Ok(frame)) => {
+                    self.on_its_way = Some(Travelling { frame, arrival: self.network.message(&self.method) });
+                }
                 Some(Err(status)) => return Poll::Ready(Some(Err(status.into()))),
                 None => return Poll::Ready(None),
             }
         }
-        let Some((_, arrives)) = &mut self.on_its_way else { return Poll::Ready(None) };
-        let arrived = ready!(arrives.as_mut().poll(cx));
-        let frame = self.on_its_way.take().map(|(frame, _)| frame);
+        let Some(travelling) = &mut self.on_its_way else { return Poll::Ready(None) };
+        let arrived = ready!(travelling.arrival.as_mut().poll(cx));
+        let frame = self.on_its_way.take().map(|travelling| travelling.frame);
         Poll::Ready(frame.map(|frame| arrived.map(|()| frame).map_err(BoxError::from)))
     }
 }

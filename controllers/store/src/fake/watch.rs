@@ -32,6 +32,7 @@ impl PbWatchService for FakeEtcd {
             news: self.news(),
             requests: request.into_inner(),
             watchers: BTreeMap::new(),
+            next_id: 0,
             outbox: VecDeque::new(),
         };
         let responses = stream::try_unfold(session, |mut session| async move {
@@ -48,6 +49,7 @@ struct Session {
     news: watch::Receiver<()>,
     requests: Streaming<PbWatchRequest>,
     watchers: BTreeMap<i64, Watcher>,
+    next_id: i64,
     outbox: VecDeque<PbWatchResponse>,
 }
 
@@ -113,47 +115,65 @@ impl Session {
 
     fn handle(&mut self, request: PbWatchRequest) {
         let state = self.etcd.lock();
-        let header = Some(state.header());
+        let mut response = PbWatchResponse { header: Some(state.header()), ..PbWatchResponse::default() };
         match request.request_union {
             Some(PbWatchRequestUnion::CreateRequest(create)) => {
-                let taken = self.watchers.contains_key(&create.watch_id);
-                let free = (0..).find(|id| !self.watchers.contains_key(id)).unwrap_or_default();
-                let id = if create.watch_id == 0 { free } else { create.watch_id };
-                let key = if create.key.is_empty() { vec![0] } else { create.key };
-                let span = Span::new(&key, &create.range_end);
-                let refused = taken && create.watch_id != 0 || span.is_empty();
-                self.outbox.push_back(PbWatchResponse {
-                    header,
-                    watch_id: if refused { NO_WATCH } else { id },
-                    created: true,
-                    canceled: refused,
-                    cancel_reason: String::new(),
-                    ..PbWatchResponse::default()
-                });
-                if !refused {
-                    let next = if create.start_revision > 0 {
+                let watcher = Watcher {
+                    span: Span::new(
+                        if create.key.is_empty() { &[0] } else { &create.key },
+                        &create.range_end,
+                    ),
+                    next: if create.start_revision > 0 {
                         create.start_revision
                     } else {
                         state.mvcc.revision() + 1
-                    };
-                    let (has_fragments, filters) = (create.fragment, create.filters);
-                    self.watchers.insert(id, Watcher { span, next, has_fragments, filters });
+                    },
+                    has_fragments: create.fragment,
+                    filters: create.filters,
+                };
+                drop(state);
+                response.created = true;
+                match self.add(create.watch_id, watcher) {
+                    Ok(id) => response.watch_id = id,
+                    Err(reason) => {
+                        response.watch_id = NO_WATCH;
+                        response.canceled = true;
+                        reason.clone_into(&mut response.cancel_reason);
+                    }
                 }
             }
             Some(PbWatchRequestUnion::CancelRequest(cancel)) => {
-                if self.watchers.remove(&cancel.watch_id).is_some() {
-                    let watch_id = cancel.watch_id;
-                    let response =
-                        PbWatchResponse { header, watch_id, canceled: true, ..PbWatchResponse::default() };
-                    self.outbox.push_back(response);
+                if self.watchers.remove(&cancel.watch_id).is_none() {
+                    return;
                 }
+                response.watch_id = cancel.watch_id;
+                response.canceled = true;
             }
-            Some(PbWatchRequestUnion::ProgressRequest(_)) => {
-                let response = PbWatchResponse { header, watch_id: NO_WATCH, ..PbWatchResponse::default() };
-                self.outbox.push_back(response);
-            }
-            None => {}
+            Some(PbWatchRequestUnion::ProgressRequest(_)) => response.watch_id = NO_WATCH,
+            None => return,
         }
+        self.outbox.push_back(response);
+    }
+
+    /// Adds a watcher under `id`, or the next one if that is 0.
+    fn add(&mut self, id: i64, watcher: Watcher) -> Result<i64, &'static str> {
+        if watcher.span.is_empty() {
+            return Err("mvcc: watcher range is empty");
+        }
+        let id = if id == 0 { self.free_id() } else { id };
+        if self.watchers.contains_key(&id) {
+            return Err("mvcc: duplicate watch ID provided on the WatchStream");
+        }
+        self.watchers.insert(id, watcher);
+        Ok(id)
+    }
+
+    fn free_id(&mut self) -> i64 {
+        while self.watchers.contains_key(&self.next_id) {
+            self.next_id += 1;
+        }
+        self.next_id += 1;
+        self.next_id - 1
     }
 }
 

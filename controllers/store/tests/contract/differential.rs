@@ -254,20 +254,45 @@ async fn watch(client: &mut Client, key: Vec<u8>, options: WatchOptions) -> Stri
     for _ in 0..3 {
         marker = client.put(MARKER, "", None).await.unwrap().header().unwrap().revision();
     }
-    let mut told = format!("created {} canceled {}", created.created(), created.canceled());
+    let mut told = vec![format!("created {} canceled {}", created.created(), created.canceled())];
     let mut last = 0;
     while last < marker {
         let response = soon(stream.message()).await.unwrap().unwrap();
         if response.canceled() {
-            told.push_str(&format!(", compacted at {}", response.compact_revision()));
+            told.push(format!("compacted at {}", response.compact_revision()));
             break;
         }
         for event in response.events() {
             last = event.kv().unwrap().mod_revision();
-            told.push_str(&format!(", {event:?}"));
+            told.push(format!("{event:?}"));
         }
     }
-    told
+    told.join(", ")
+}
+
+/// Watches that cannot be, and several on one stream.
+async fn odd_watches(client: &mut Client) -> Vec<String> {
+    let mut stream = client.watch("b", Some(WatchOptions::new().with_range("a"))).await.unwrap();
+    for (key, id) in [("a", 0), ("a", 7), ("a", 7), ("b", 0), ("b", 1)] {
+        stream.watch(key, Some(WatchOptions::new().with_watch_id(id))).await.unwrap();
+    }
+    let mut told = Vec::new();
+    for _ in 0..6 {
+        told.push(soon(stream.message()).await.unwrap().unwrap());
+    }
+    stream.cancel(7).await.unwrap();
+    stream.request_progress().await.unwrap();
+    for _ in 0..2 {
+        told.push(soon(stream.message()).await.unwrap().unwrap());
+    }
+    told.iter().map(|response| without_ids(&format!("{response:?}"))).collect()
+}
+
+#[tokio::test]
+async fn the_fake_answers_odd_watches_as_a_real_etcd() {
+    let (fake, real) = (Server::fake(), Server::real().await);
+    let expected = odd_watches(&mut real.client().await).await;
+    assert_eq!(odd_watches(&mut fake.client().await).await, expected);
 }
 
 /// Cluster, member and term are the server's own.

@@ -1,5 +1,13 @@
 //! The store's contract, once over the fake etcd and once over a real one, and the proof that the two are alike.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
 mod cases;
 mod differential;
 mod faults;

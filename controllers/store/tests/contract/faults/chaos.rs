@@ -184,17 +184,17 @@ async fn run(seed: u64) -> Trace {
     let followers: Vec<_> = stores.drain(..2).map(|store| follow(store, log.clone(), end + CALM)).collect();
     let writers: Vec<_> = stores.into_iter().map(|store| write(store, random.fork(), end)).collect();
     let disturber = disturb(etcd.clone(), random.fork(), end);
-    let (writes, followed, ()) =
+    let (counts, followed, ()) =
         future::join3(future::join_all(writers), future::join_all(followers), disturber).await;
     let truth = committed(&log, etcd.revision());
     assert!(followed.iter().all(|(state, _)| *state == truth), "after the storm everybody knows the truth");
     let total: u64 =
         truth.values().map(|value| std::str::from_utf8(value).unwrap().parse::<u64>().unwrap()).sum();
-    let (sure, unsure) = writes.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let (sure, unsure) = counts.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     assert!((sure..=sure + unsure).contains(&total), "{sure} sure, {unsure} unsure, {total} counted");
     let resyncs = followed.into_iter().map(|(_, resyncs)| resyncs).collect();
     let log = std::mem::take(&mut *log.lock().unwrap());
-    Trace { log, writes, resyncs }
+    Trace { log, writes: counts, resyncs }
 }
 
 /// Each seed in a world of its own, with its own virtual time.
