@@ -15,12 +15,6 @@ pub(super) fn check(resources: &ResourceRequirements, report: &mut Report<'_>) {
     let ResourceRequirements { limits, reservations, .. } = resources;
     at_least("limits", limits.cpus, limits.memory, report);
     at_least("reservations", reservations.cpus, reservations.memory, report);
-    if let (Some(limit), Some(reserved)) = (limits.cpus, reservations.cpus)
-        && reserved > limit
-    {
-        let message = format!("{reserved} CPUs are reserved, more than the limit of {limit}");
-        report.fault(code::CONFLICT, &path(&["reservations", "cpus"]), message, "");
-    }
     if let (Some(limit), Some(reserved)) = (limits.memory, reservations.memory)
         && reserved > limit
     {
