@@ -1,6 +1,7 @@
 //! What the agent itself knows of one task, beside what etcd holds: all of it is found again after a restart.
 
-use crate::engine::{Container, Image};
+use crate::engine::{Container, EngineError, Image};
+use crate::jobs::Outcome;
 
 /// What the agent itself knows of one task.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -77,6 +78,31 @@ impl Local {
         }
         self.sighting = Sighting::Seen(container);
         true
+    }
+
+    /// Takes over what came of the job. An error is one to rest after.
+    pub(crate) fn learn(&mut self, outcome: Outcome) -> Result<(), EngineError> {
+        self.job = None;
+        match outcome {
+            Outcome::Found(found) => self.image = Some(found),
+            Outcome::Seen(container) => {
+                self.see(container);
+            }
+            Outcome::Absent => self.sighting = Sighting::Absent,
+            Outcome::Nothing => {}
+            Outcome::Hopeless(words) => self.verdict = Some(words),
+            Outcome::Failed(error) => {
+                match &error {
+                    // Whether it did what was asked is to be seen.
+                    EngineError::Unreachable(_) => self.sighting = Sighting::Unknown,
+                    EngineError::NoSuchImage(_) => self.image = None,
+                    EngineError::NotFound(_) | EngineError::NameTaken(_) | EngineError::Refused(_) => {}
+                }
+                return Err(error);
+            }
+        }
+        self.failures = 0;
+        Ok(())
     }
 
     /// The container, if it is known to be there.

@@ -6,6 +6,8 @@
 
 mod image;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use skep_api::key::TaskRef;
 use skep_api::task::{DesiredState, Task, TaskState};
@@ -134,12 +136,13 @@ impl View<'_> {
 
     /// An ended task keeps its container, stopped, until the task is deleted; also if people start it again.
     fn keep_ended(&self) -> Vec<Action> {
-        match (self.local.job, self.local.container()) {
+        match (self.local.job, &self.local.sighting) {
             (Some(JobKind::Fetch), _) => vec![Action::GiveUpFetching],
-            (None, Some(container)) if container.phase == Phase::Running => {
+            (None, Sighting::Unknown) => self.look(),
+            (None, Sighting::Seen(container)) if container.phase == Phase::Running => {
                 self.job(Job::Stop(container.id.clone()))
             }
-            _ => Vec::new(),
+            (None | Some(JobKind::Other), _) => Vec::new(),
         }
     }
 
@@ -150,7 +153,7 @@ impl View<'_> {
             None => {}
         }
         match &self.local.sighting {
-            Sighting::Unknown => self.job(Job::Look(spec::container_name(self.key))),
+            Sighting::Unknown => self.look(),
             Sighting::Seen(container) if container.phase == Phase::Running => {
                 self.job(Job::Stop(container.id.clone()))
             }
@@ -179,7 +182,7 @@ impl View<'_> {
                 Phase::Created => self.start(container),
             },
             Sighting::Absent if is_claimed => self.fail("the container is gone".to_owned(), None),
-            Sighting::Unknown if is_claimed => self.job(Job::Look(spec::container_name(self.key))),
+            Sighting::Unknown if is_claimed => self.look(),
             Sighting::Absent | Sighting::Unknown => self.prepare(),
         }
     }
@@ -241,6 +244,10 @@ impl View<'_> {
             }
         });
         actions
+    }
+
+    fn look(&self) -> Vec<Action> {
+        self.job(Job::Look(spec::container_name(self.key)))
     }
 
     fn job(&self, wanted: Job) -> Vec<Action> {

@@ -209,6 +209,7 @@ impl World {
             .collect()
     }
 
+    #[allow(clippy::wildcard_enum_match_arm)] // What other keys there are, and will be, is none of an agent's.
     fn stamp(&self, key: &Key) -> Option<Stamp> {
         match key {
             Key::Task(task) => stamp(&self.tasks, task),
@@ -219,6 +220,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm)] // The same.
     fn set(&mut self, key: &Key, entry: Option<&Entry>) -> BTreeSet<TaskRef> {
         match key {
             Key::Task(task) => {

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, Mount as DockerMount, MountBindOptions,
-    MountBindOptionsPropagationEnum as Propagation, MountTmpfsOptions, MountType as DockerMountType,
-    MountVolumeOptions, MountVolumeOptionsDriverConfig, PortBinding, PortMap,
+    ContainerCreateBody, HostConfig, Mount as DockerMount, MountTmpfsOptions, MountType as DockerMountType,
+    PortBinding, PortMap,
 };
 use skep_api::container::{Mount, MountType, TaskTemplate};
 use skep_api::quantity::Memory;
@@ -14,6 +13,7 @@ use skep_api::time::Span;
 
 use crate::engine::ContainerSpec;
 
+/// The fields of the template that this version acts on; the others are refused before they are stored.
 pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
     let task = &spec.revision.task;
     ContainerCreateBody {
@@ -27,8 +27,6 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         labels: Some(spec.labels.clone().into_iter().collect()),
         stop_signal: task.stop_signal.clone(),
         stop_timeout: Some(seconds(task.stop_grace_period)),
-        tty: Some(task.tty),
-        open_stdin: Some(task.stdin_open),
         exposed_ports: Some(spec.revision.host_ports.iter().map(docker_port).collect()),
         host_config: Some(host_config(task, &spec.revision.host_ports)),
         ..Default::default()
@@ -42,8 +40,6 @@ fn host_config(task: &TaskTemplate, ports: &[Port]) -> HostConfig {
         memory: limits.memory.map(bytes),
         memory_reservation: task.resources.reservations.memory.map(bytes),
         init: Some(task.init),
-        readonly_rootfs: Some(task.read_only),
-        group_add: (!task.groups.is_empty()).then(|| task.groups.clone()),
         mounts: Some(task.mounts.iter().map(mount).collect()),
         port_bindings: Some(port_bindings(ports)),
         ..Default::default()
@@ -70,15 +66,13 @@ fn docker_port(port: &Port) -> String {
     format!("{}/{protocol}", port.target)
 }
 
+/// Docker itself refuses to bind a path that does not exist, and creates a volume that does not.
 fn mount(mount: &Mount) -> DockerMount {
     DockerMount {
         typ: Some(mount_type(mount.kind)),
         source: mount.source.clone(),
         target: Some(mount.target.clone()),
         read_only: Some(mount.read_only),
-        consistency: mount.consistency.clone(),
-        bind_options: (mount.kind == MountType::Bind).then(|| bind_options(mount)),
-        volume_options: (mount.kind == MountType::Volume).then(|| volume_options(mount)),
         tmpfs_options: (mount.kind == MountType::Tmpfs).then(|| tmpfs_options(mount)),
         ..Default::default()
     }
@@ -94,52 +88,12 @@ fn mount_type(kind: MountType) -> DockerMountType {
     }
 }
 
-/// Docker itself refuses a source that does not exist, unless it is told to create it.
-fn bind_options(mount: &Mount) -> MountBindOptions {
-    MountBindOptions {
-        propagation: mount.propagation.as_deref().and_then(propagation),
-        non_recursive: mount.non_recursive.then_some(true),
-        create_mountpoint: mount.create_mountpoint.then_some(true),
-        ..Default::default()
-    }
-}
-
-fn propagation(text: &str) -> Option<Propagation> {
-    Some(match text {
-        "private" => Propagation::PRIVATE,
-        "rprivate" => Propagation::RPRIVATE,
-        "shared" => Propagation::SHARED,
-        "rshared" => Propagation::RSHARED,
-        "slave" => Propagation::SLAVE,
-        "rslave" => Propagation::RSLAVE,
-        _ => return None,
-    })
-}
-
-fn volume_options(mount: &Mount) -> MountVolumeOptions {
-    MountVolumeOptions {
-        no_copy: Some(mount.no_copy),
-        labels: Some(mount.labels.clone().into_iter().collect()),
-        driver_config: mount.driver.clone().map(|name| MountVolumeOptionsDriverConfig {
-            name: Some(name),
-            options: Some(mount.driver_options.clone().into_iter().collect()),
-        }),
-        subpath: mount.subpath.clone(),
-    }
-}
-
 fn tmpfs_options(mount: &Mount) -> MountTmpfsOptions {
     MountTmpfsOptions {
         size_bytes: mount.size.map(bytes),
         mode: mount.mode.as_deref().and_then(|mode| i64::from_str_radix(mode, 8).ok()),
-        options: (!mount.options.is_empty())
-            .then(|| mount.options.iter().map(|option| tmpfs_option(option)).collect()),
+        ..Default::default()
     }
-}
-
-/// Docker takes `name=value` as a pair and a flag alone.
-fn tmpfs_option(option: &str) -> Vec<String> {
-    option.splitn(2, '=').map(str::to_owned).collect()
 }
 
 /// Whole seconds, rounded up: Docker knows no others.

@@ -3,6 +3,7 @@
 mod container;
 mod create;
 mod error;
+mod logs;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use futures::{StreamExt, TryStreamExt};
 use crate::engine::{Call, Container, ContainerSpec, Engine, EngineError, Image, Owner, Sights};
 use crate::labels;
 use crate::reference::Reference;
+
+pub use logs::LogPiece;
 
 /// Where Docker listens unless told otherwise.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";

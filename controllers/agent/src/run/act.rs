@@ -11,10 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::answer::Reply;
 use super::{Agent, Alarm};
 use crate::change::Change;
-use crate::engine::EngineError;
 use crate::error::AgentError;
 use crate::jobs::{self, Order, Outcome};
-use crate::local::{JobKind, Removal, Sighting};
+use crate::local::{JobKind, Removal};
 use crate::outbox::Subject;
 use crate::plan::{Action, Job, plan};
 use crate::retry;
@@ -90,31 +89,9 @@ impl Agent {
     pub(super) fn finish(&mut self, key: &TaskRef, outcome: Outcome) {
         tracing::debug!(task = %key, ?outcome, "end");
         self.fetches.remove(key);
-        let local = self.world.local_mut(key);
-        local.job = None;
-        let has_failed = matches!(outcome, Outcome::Failed(_));
-        match outcome {
-            Outcome::Found(found) => local.image = Some(found),
-            Outcome::Seen(container) => {
-                local.see(container);
-            }
-            Outcome::Absent => local.sighting = Sighting::Absent,
-            Outcome::Nothing => {}
-            Outcome::Hopeless(words) => local.verdict = Some(words),
-            Outcome::Failed(error) => {
-                tracing::warn!(task = %key, %error, "trying again");
-                match error {
-                    // Whether it did what was asked is to be seen.
-                    EngineError::Unreachable(_) => local.sighting = Sighting::Unknown,
-                    EngineError::NoSuchImage(_) => local.image = None,
-                    EngineError::NotFound(_) | EngineError::NameTaken(_) | EngineError::Refused(_) => {}
-                }
-            }
-        }
-        if has_failed {
+        if let Err(error) = self.world.local_mut(key).learn(outcome) {
+            tracing::warn!(task = %key, %error, "trying again");
             self.rest(key);
-        } else {
-            local.failures = 0;
         }
         self.dirty.insert(key.clone());
     }
