@@ -40,10 +40,9 @@ impl Store {
 
     /// Sends a checked transaction.
     pub(crate) async fn send(&self, txn: &Txn) -> Result<Answer, Error> {
-        let request = encode(txn);
         let response = self
             .write(|client| {
-                let request = request.clone();
+                let request = encode(txn);
                 async move { client.kv_client().max_decoding_message_size(DECODE_MAX_BYTES).txn(request).await }
             })
             .await?;

@@ -70,11 +70,15 @@ impl Lease {
     /// Errors: [`Error::LeaseGone`] when etcd no longer has it, [`Error::Unavailable`] when there is no answer within
     /// a third of the TTL or the request timeout.
     pub async fn keep_alive_once(&mut self) -> Result<(), Error> {
-        let asked = Instant::now();
         let limit = self.store.config().request_timeout.min(self.interval());
-        let mut client = self.store.client().lease_client();
-        self.store.attempt(limit, client.keep_alive(self.id)).await.map_err(Error::of_read)?;
-        self.deadline = asked + self.ttl;
+        let (store, id) = (&self.store, self.id);
+        let renew = |left| async move {
+            let asked = Instant::now();
+            let mut client = store.client().lease_client();
+            store.attempt(left, client.keep_alive(id)).await.map_err(Error::of_read)?;
+            Ok(asked)
+        };
+        self.deadline = store.retry_for(limit, renew).await? + self.ttl;
         Ok(())
     }
 

@@ -141,7 +141,19 @@ impl Store {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let deadline = Instant::now() + self.config().request_timeout;
+        self.retry_for(self.config().request_timeout, attempt).await
+    }
+
+    /// Tries until the answer is final or `limit` is over. Each attempt is told how much of it is left.
+    pub(crate) async fn retry_for<T, F>(
+        &self,
+        limit: Duration,
+        attempt: impl Fn(Duration) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let deadline = Instant::now() + limit;
         let mut backoff = self.backoff();
         loop {
             // On the heap: every layer above would carry the size of a client and its request.

@@ -11,6 +11,7 @@
 mod cases;
 mod differential;
 mod faults;
+mod process;
 mod server;
 
 /// Makes two tests of each case: over the fake, in virtual time, and over a real etcd.
@@ -47,6 +48,7 @@ contract! {
         a_next_that_is_dropped_loses_nothing,
         a_transaction_arrives_whole,
         a_long_history_arrives_whole,
+        many_revisions_arrive_whole,
         a_watch_of_several_ranges_sees_only_them,
         a_watch_survives_a_restart_of_etcd,
         a_watch_from_compacted_history_ends,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use skep_store::{Error, Event, Put, Range, Txn, Watch};
 
 use crate::server::{Server, delete, key, keys, put, soon};
@@ -72,6 +73,17 @@ pub(crate) async fn a_transaction_arrives_whole(server: Server) {
     store.commit(&Txn { puts, ..Txn::new() }).await.unwrap();
     let batch = soon(watch.next()).await.unwrap();
     assert_eq!((batch.revision, batch.events.len()), (start + 1, 128));
+}
+
+/// More revisions than etcd sends in one response.
+pub(crate) async fn many_revisions_arrive_whole(server: Server) {
+    let store = server.store().await;
+    let first = put(&store, key(0), "x").await;
+    let puts = stream::iter(1..2500).map(|number| put(&store, key(number % 7), "x")).buffer_unordered(32);
+    let last = puts.fold(first, async |last, revision| last.max(revision)).await;
+    let mut watch = store.watch(vec![keys()], first);
+    let seen: Vec<i64> = changes(&mut watch, last).await.into_iter().map(|(revision, ..)| revision).collect();
+    assert_eq!(seen, (first..first + 2500).collect::<Vec<_>>());
 }
 
 /// 9 MB of history: above what gRPC decodes by default, and sent in fragments.
