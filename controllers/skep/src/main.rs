@@ -1,2 +1,18 @@
-//! .
-fn main() {}
+//! Skep's one binary: every verb, every controller, the agent, and the supervisor that runs them all on one machine.
+
+mod apply;
+mod cli;
+mod cluster;
+mod failure;
+mod host;
+mod output;
+mod progress;
+mod up;
+mod verb;
+mod view;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

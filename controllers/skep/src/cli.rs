@@ -1,0 +1,117 @@
+//! The command line: `skep VERB …`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use skep_runtime::clock::Env;
+
+use crate::cluster::ClusterArgs;
+use crate::failure::Failure;
+use crate::output::{self, message};
+use crate::verb;
+
+/// What is shown when nothing is asked for.
+const FIRST_WORDS: &str = "\
+Skep keeps containers running on a fleet of machines: you write what you want, it makes it so.
+
+  skep up --detach                 start a cluster on this machine
+  skep apply -f hello.yaml         create or change what a file describes
+  skep get services,tasks          see what runs, and why something does not
+  skep logs web -f                 follow what it prints
+
+Verbs: up, down, apply, delete, get, scale, wait, logs, status, validate, schema,
+       controller, agent, version. Everything about one of them: skep VERB --help
+";
+
+/// Keeps containers running on a fleet of machines.
+#[derive(Debug, Parser)]
+#[command(name = "skep", version, disable_help_subcommand = true, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Up(verb::up::Up),
+    Down(verb::down::Down),
+    Apply(verb::apply::Apply),
+    Delete(verb::delete::Delete),
+    Get(verb::get::Get),
+    Scale(verb::scale::Scale),
+    Wait(verb::wait::Wait),
+    Logs(verb::logs::Logs),
+    Status(verb::status::Status),
+    Validate(verb::validate::Validate),
+    Schema(verb::schema::Schema),
+    Controller(verb::controller::Controller),
+    Agent(verb::agent::Agent),
+    /// Shows the version
+    Version,
+}
+
+/// What every verb works with.
+pub(crate) struct Context {
+    /// Which cluster is meant.
+    pub(crate) cluster: ClusterArgs,
+    /// The clock and the randomness.
+    pub(crate) env: Env,
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context { cluster: cli.cluster, env: Env::system() };
+    match run(cli.verb, &context) {
+        Ok(code) => code,
+        Err(failure) => {
+            message::fail(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+/// Verbs that need no cluster run without a runtime.
+fn run(verb: Option<Verb>, context: &Context) -> Result<ExitCode, Failure> {
+    match verb {
+        None => output::print(FIRST_WORDS)?,
+        Some(Verb::Version) => output::print(concat!("skep ", env!("CARGO_PKG_VERSION"), "\n"))?,
+        Some(Verb::Validate(verb)) => verb.run()?,
+        Some(Verb::Schema(verb)) => verb.run()?,
+        Some(verb) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(run_async(verb, context))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_async(verb: Verb, context: &Context) -> Result<(), Failure> {
+    match verb {
+        Verb::Up(verb) => verb.run(context).await,
+        Verb::Down(verb) => verb.run(context).await,
+        Verb::Apply(verb) => verb.run(context).await,
+        Verb::Delete(verb) => verb.run(context).await,
+        Verb::Get(verb) => verb.run(context).await,
+        Verb::Scale(verb) => verb.run(context).await,
+        Verb::Wait(verb) => verb.run(context).await,
+        Verb::Logs(verb) => verb.run(context).await,
+        Verb::Status(verb) => verb.run(context).await,
+        Verb::Controller(verb) => verb.run(context).await,
+        Verb::Agent(verb) => verb.run(context).await,
+        Verb::Version | Verb::Validate(_) | Verb::Schema(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

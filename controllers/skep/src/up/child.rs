@@ -1,0 +1,159 @@
+//! One child process of the supervisor: started, watched, started again when it dies.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use skep_runtime::clock::Env;
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::up::UpError;
+use crate::up::process::{ProcessId, signal_child};
+use crate::up::state::{RunFile, StateDir, private_options};
+
+/// The first pause before a process is started again.
+pub(crate) const PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// The longest one.
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long a process must have run for its next death to count as the first.
+const LASTED: Duration = Duration::from_secs(30);
+/// How long a process may take to end when it is asked to.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// The size at which a log begins anew, in bytes; one older log is kept.
+pub(crate) const LOG_MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// How often the size of a log is looked at.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    /// Its name, in the names of its files and for people.
+    pub(crate) name: String,
+    /// The file.
+    pub(crate) binary: PathBuf,
+    /// Its arguments.
+    pub(crate) args: Vec<OsString>,
+    /// Its whole environment; `None` is the supervisor's, without what names a cluster.
+    pub(crate) environment: Option<BTreeMap<OsString, OsString>>,
+}
+
+/// Keeps one program running until `stop`.
+pub(crate) struct Keeper {
+    pub(crate) program: Program,
+    pub(crate) state: StateDir,
+    pub(crate) env: Env,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Keeper {
+    /// Runs the program, again and again, until `stop`; then ends it.
+    pub(crate) async fn keep(self) -> Result<(), UpError> {
+        let name = &self.program.name;
+        let mut pause = PAUSE_FIRST;
+        let mut run = RunFile { process: None, since: self.env.now(), restarts: 0, last_end: None };
+        loop {
+            let began = Instant::now();
+            let end = match self.run(&mut run).await {
+                Ok(None) => return self.state.remove_run_file(name),
+                Ok(Some(status)) => status.to_string(),
+                Err(error) => error.to_string(),
+            };
+            if began.elapsed() >= LASTED {
+                pause = PAUSE_FIRST;
+            }
+            tracing::warn!(process = name, %end, ?pause, "a process ended and is started again");
+            run = RunFile {
+                process: None,
+                since: self.env.now(),
+                restarts: run.restarts.saturating_add(1),
+                last_end: Some(end),
+            };
+            self.state.set_run_file(name, &run)?;
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return self.state.remove_run_file(name),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Runs it once. `None`: it was ended, because of `stop`.
+    async fn run(&self, run: &mut RunFile) -> io::Result<Option<ExitStatus>> {
+        let log = self.state.log(&self.program.name);
+        let mut child = spawn(&self.program, &log)?;
+        run.process = child.id().map(ProcessId::of).transpose()?;
+        run.since = self.env.now();
+        self.state.set_run_file(&self.program.name, run).map_err(io::Error::other)?;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return end(&mut child).await.map(|()| None),
+                status = child.wait() => return status.map(Some),
+                () = tokio::time::sleep(LOG_INTERVAL) => rotate(&log)?,
+            }
+        }
+    }
+}
+
+/// Starts `program` with what it writes appended to `log`.
+fn spawn(program: &Program, log: &Path) -> io::Result<Child> {
+    rotate(log)?;
+    let output = private_options().append(true).create(true).open(log)?;
+    let mut command = Command::new(&program.binary);
+    command.args(&program.args).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    match &program.environment {
+        Some(environment) => command.env_clear().envs(environment),
+        None => crate::cluster::VARIABLES.iter().fold(&mut command, |command, name| command.env_remove(name)),
+    };
+    // A Ctrl-C at the terminal is for the supervisor, which then ends its children in order.
+    command.process_group(0).spawn()
+}
+
+/// Asks the child to end, and kills it if it takes too long.
+async fn end(child: &mut Child) -> io::Result<()> {
+    if let Some(pid) = child.id() {
+        signal_child(pid, Signal::TERM)?;
+    }
+    match tokio::time::timeout(PATIENCE, child.wait()).await {
+        Ok(ended) => ended.map(drop),
+        Err(_) => child.kill().await,
+    }
+}
+
+/// Begins a log anew when it is long. The process keeps its file open for appending, so it is copied and emptied;
+/// a line that is written in between is lost.
+fn rotate(log: &Path) -> io::Result<()> {
+    match fs::metadata(log) {
+        Ok(metadata) if metadata.len() > LOG_MAX_BYTES => {
+            fs::copy(log, log.with_extension("log.old"))?;
+            fs::OpenOptions::new().write(true).open(log)?.set_len(0)
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_begins_anew_and_the_old_one_is_kept() {
+        let dir = std::env::temp_dir().join(format!("skep-test-log-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let log = dir.join("x.log");
+        fs::File::create(&log).unwrap().set_len(LOG_MAX_BYTES + 1).unwrap();
+        rotate(&log).unwrap();
+        assert_eq!(fs::metadata(&log).unwrap().len(), 0);
+        assert_eq!(fs::metadata(dir.join("x.log.old")).unwrap().len(), LOG_MAX_BYTES + 1);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

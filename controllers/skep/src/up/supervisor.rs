@@ -1,0 +1,144 @@
+//! The supervisor: etcd first, then a process for every controller and the agent; ended in the other order.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use futures::future::try_join_all;
+use skep_runtime::clock::Env;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Access;
+use crate::failure::Failure;
+use crate::up::UpError;
+use crate::up::child::{Keeper, PATIENCE, Program};
+use crate::up::pki::Pki;
+use crate::up::process::ProcessId;
+use crate::up::state::{ClusterFile, RunFile, StateDir};
+use crate::up::{etcd, ready};
+use crate::verb::agent::NodeArgs;
+use crate::verb::controller::CONTROLLERS;
+
+/// The supervisor's own name, among the names of its processes.
+pub(crate) const SUPERVISOR: &str = "supervisor";
+/// The agent's name among them.
+pub(crate) const AGENT: &str = "agent";
+
+/// What is supervised.
+pub(crate) struct Supervisor {
+    env: Env,
+    state: StateDir,
+    cluster: ClusterFile,
+    etcd: Option<Program>,
+    node: NodeArgs,
+}
+
+impl Supervisor {
+    /// Prepares the state directory, which the caller has locked, and ends what a supervisor that was killed left behind.
+    pub(crate) fn prepare(
+        env: Env,
+        state: StateDir,
+        foreign: Option<Access>,
+        node: NodeArgs,
+    ) -> Result<Self, UpError> {
+        end_leftovers(&state)?;
+        let last = state.cluster()?;
+        let (cluster, etcd) = match foreign {
+            Some(access) => (ClusterFile { access, ports: None }, None),
+            None => {
+                let binary = etcd::find()?;
+                let pki = Pki::ensure(&state.pki())?;
+                let ports = etcd::ports(last.as_ref().and_then(|last| last.ports))?;
+                let cluster = ClusterFile { access: etcd::access(ports, &pki), ports: Some(ports) };
+                (cluster, Some(etcd::program(binary, &state, ports, &pki)))
+            }
+        };
+        if let Some(last) = last.filter(|last| last.ports.is_some() != cluster.ports.is_some()) {
+            let known = last.access.endpoints.join(",");
+            return Err(UpError::OtherCluster { dir: state.path().to_owned(), known });
+        }
+        state.set_cluster(&cluster)?;
+        let own = ProcessId::own().map_err(UpError::file("/proc/self/stat"))?;
+        let run = RunFile { process: Some(own), since: env.now(), restarts: 0, last_end: None };
+        state.set_run_file(SUPERVISOR, &run)?;
+        Ok(Self { env, state, cluster, etcd, node })
+    }
+
+    /// The way to etcd.
+    pub(crate) fn access(&self) -> &Access {
+        &self.cluster.access
+    }
+
+    /// Runs everything until `stop`, then ends everything: etcd last, because the others still write to it.
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
+        let stop_etcd = CancellationToken::new();
+        let store = async {
+            match &self.etcd {
+                Some(program) => self.keeper(program.clone(), stop_etcd.clone()).keep().await,
+                None => Ok(()),
+            }
+        };
+        let others = async {
+            let result = self.run_others(&stop).await;
+            stop_etcd.cancel();
+            result
+        };
+        let (store, others) = futures::join!(store, others);
+        self.state.remove_run_file(SUPERVISOR)?;
+        store?;
+        others
+    }
+
+    async fn run_others(&self, stop: &CancellationToken) -> Result<(), Failure> {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            result = ready::bootstrap(&self.cluster.access, &self.env) => result?,
+        };
+        let programs = self.programs().map_err(UpError::file("/proc/self/exe"))?;
+        let keepers = programs.into_iter().map(|program| self.keeper(program, stop.clone()).keep());
+        try_join_all(keepers).await?;
+        Ok(())
+    }
+
+    fn keeper(&self, program: Program, stop: CancellationToken) -> Keeper {
+        Keeper { program, state: self.state.clone(), env: self.env.clone(), stop }
+    }
+
+    /// The controllers and the agent: this very binary.
+    fn programs(&self) -> std::io::Result<Vec<Program>> {
+        let binary: PathBuf = std::env::current_exe()?;
+        let program = |name: &str, verb: &[&str]| {
+            let mut args: Vec<OsString> = verb.iter().map(OsString::from).collect();
+            args.push("--state-dir".into());
+            args.push(self.state.path().into());
+            Program { name: name.to_owned(), binary: binary.clone(), args, environment: None }
+        };
+        let controllers = CONTROLLERS.iter().map(|name| program(name, &["controller", name]));
+        let mut agent = program(AGENT, &["agent"]);
+        if let Some(address) = self.node.address {
+            agent.args.extend(["--address".into(), address.to_string().into()]);
+        }
+        Ok(controllers.chain([agent]).collect())
+    }
+}
+
+/// Ends the processes that a supervisor left behind when it was killed. Containers keep running.
+pub(crate) fn end_leftovers(state: &StateDir) -> Result<(), UpError> {
+    let names = state.run_names();
+    // etcd last: the others still give back what they hold.
+    for name in names.iter().filter(|name| *name != "etcd").chain(names.iter().filter(|name| *name == "etcd"))
+    {
+        if let Some(process) = state.run_file(name)?.and_then(|run| run.process) {
+            if process.is_alive() {
+                tracing::info!(
+                    process = name,
+                    pid = process.pid,
+                    "ending what an earlier supervisor left behind"
+                );
+            }
+            process.end(PATIENCE).map_err(|source| UpError::End { name: name.clone(), source })?;
+        }
+        state.remove_run_file(name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! One file for each verb.
+
+pub(crate) mod agent;
+pub(crate) mod apply;
+pub(crate) mod controller;
+pub(crate) mod delete;
+pub(crate) mod down;
+pub(crate) mod files;
+pub(crate) mod get;
+pub(crate) mod logs;
+pub(crate) mod process;
+pub(crate) mod scale;
+pub(crate) mod schema;
+pub(crate) mod status;
+pub(crate) mod target;
+pub(crate) mod up;
+pub(crate) mod validate;
+pub(crate) mod wait;

@@ -1,0 +1,144 @@
+//! Tasks as people read them: by service and slot, the newest first, its predecessors below it as Docker Swarm shows them.
+
+use std::cmp::Reverse;
+
+use serde_json::{Value, json};
+use skep_api::key::{Key, TaskRef};
+use skep_api::object::Object;
+use skep_api::service::Labels;
+use skep_api::task::{DesiredState, PortStatus, Task, TaskState, TaskStatus};
+
+use crate::output::text::short;
+use crate::view::cut::Entry;
+use crate::view::service::word;
+use crate::view::{Cut, Item, Kind, Style, item};
+
+/// What stands before a task that another one of its slot has replaced.
+const PREDECESSOR: &str = r" \_ ";
+/// How much of a container's id is shown, as Docker does.
+const ID_CHARS: usize = 12;
+
+struct Row<'a> {
+    reference: &'a TaskRef,
+    task: &'a Task,
+    status: Option<&'a TaskStatus>,
+    entry: &'a Entry,
+    document: Value,
+}
+
+/// Every task, by stack, service, slot, and age.
+pub(crate) fn items(cut: &Cut, style: Style) -> Vec<Item> {
+    let mut rows: Vec<Row<'_>> = cut.iter().filter_map(|(key, entry)| row(cut, key, entry)).collect();
+    rows.sort_by_key(|row| {
+        let is_over = row.task.desired >= DesiredState::Shutdown;
+        (row.task.service.clone(), slot(row.task), is_over, Reverse(row.entry.created))
+    });
+    let mut before: Option<(&Task, String)> = None;
+    let mut items = Vec::new();
+    for row in rows {
+        let place = (row.task, row.task.slot.to_string());
+        let follows =
+            before.as_ref().is_some_and(|(task, slot)| task.uid == row.task.uid && *slot == place.1);
+        items.push(row.item(cut, if follows { PREDECESSOR } else { "" }, style));
+        before = Some(place);
+    }
+    items
+}
+
+fn row<'a>(cut: &'a Cut, key: &'a Key, entry: &'a Entry) -> Option<Row<'a>> {
+    let (Key::Task(reference), Ok(Object::Task(task))) = (key, &entry.value) else { return None };
+    let status = match cut.object(&Key::TaskStatus(reference.clone())) {
+        Some(Object::TaskStatus(status)) => Some(&**status),
+        _ => None,
+    };
+    let uid = cut.uid(key, entry);
+    let metadata = item::metadata(reference.name.as_str(), Some(&reference.stack), entry.modified, &uid);
+    let mut spec = json!(task);
+    if let (Some(node), Value::Object(fields)) = (reference.place.node(), &mut spec) {
+        fields.insert("node".to_owned(), json!(node));
+    }
+    let document = item::document(Kind::Tasks, metadata, &spec, status);
+    Some(Row { reference, task, status, entry, document })
+}
+
+/// Slots in the order of their numbers.
+fn slot(task: &Task) -> (u32, String) {
+    (task.slot.number().unwrap_or(0), task.slot.to_string())
+}
+
+impl Row<'_> {
+    fn item(self, cut: &Cut, mark: &str, style: Style) -> Item {
+        let name = self.reference.name.to_string();
+        Item {
+            kind: Kind::Tasks,
+            stack: Some(self.reference.stack.clone()),
+            names: vec![name],
+            part_of: vec![self.task.service.name.to_string()],
+            labels: self.labels(cut),
+            cells: self.cells(cut, mark, style),
+            document: self.document,
+        }
+    }
+
+    /// Those of its service.
+    fn labels(&self, cut: &Cut) -> Labels {
+        match cut.object(&Key::Service(self.task.service.clone())) {
+            Some(Object::Service(service)) => service.metadata.labels.clone(),
+            _ => Labels::new(),
+        }
+    }
+
+    fn cells(&self, cut: &Cut, mark: &str, style: Style) -> Vec<String> {
+        let name = format!("{mark}{}", self.reference.name);
+        let node = cut.place_name(&self.reference.place);
+        let state = self.status.map_or(self.first_state(), |status| status.state).to_string();
+        let since = self.status.map_or(String::new(), |status| style.time(status.since));
+        let ports = self.status.map_or(String::new(), |status| ports(&status.ports));
+        let desired = self.task.desired.to_string();
+        if !style.is_wide {
+            return vec![name, self.image(cut), node, desired, state, since, ports, self.error()];
+        }
+        let container = self.status.and_then(|status| status.container.as_ref());
+        vec![
+            name,
+            self.image(cut),
+            self.task.revision.to_string(),
+            word(&self.task.cause),
+            node,
+            desired,
+            state,
+            since,
+            ports,
+            container.map_or(String::new(), |container| short(&container.id, ID_CHARS).to_owned()),
+            self.error(),
+        ]
+    }
+
+    /// What a task is of which nobody has said anything yet.
+    fn first_state(&self) -> TaskState {
+        if self.reference.place.node().is_some() { TaskState::Assigned } else { TaskState::New }
+    }
+
+    fn image(&self, cut: &Cut) -> String {
+        match cut.object(&Key::Revision(self.task.uid.clone(), self.task.revision)) {
+            Some(Object::Revision(revision)) => revision.task.image.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// What went wrong; and of a task that waits or is being prepared, what goes on.
+    fn error(&self) -> String {
+        let Some(status) = self.status else { return String::new() };
+        match &status.error {
+            Some(error) => error.clone(),
+            None if status.state < TaskState::Running => status.message.clone(),
+            None => String::new(),
+        }
+    }
+}
+
+fn ports(ports: &[PortStatus]) -> String {
+    let ports =
+        ports.iter().map(|port| format!("{}->{}/{}", port.published, port.target, word(&port.protocol)));
+    ports.collect::<Vec<_>>().join(",")
+}

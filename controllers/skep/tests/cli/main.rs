@@ -1,0 +1,1 @@
+//! The built binary, for all that needs no cluster.
