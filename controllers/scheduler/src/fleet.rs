@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skep_api::ident::{NodeId, Uid};
 
-use crate::demand::Demand;
+use crate::demands::Demands;
 use crate::group::Group;
-use crate::ledger::TaskId;
+use crate::ledger::{Edited, Record, TaskId};
 use crate::node::{Node, NodeNumber};
 
 /// How many active tasks of one service are on each node that has any.
@@ -66,29 +66,25 @@ impl Fleet {
         outcome
     }
 
-    /// Changes what is known of the task `id` of `service` on `node`. Returns whether something was set free.
-    pub(crate) fn account(
+    /// Changes what is known of the task `id` on `node`. Returns whether something was set free.
+    pub(crate) fn edit_task(
         &mut self,
         node: &NodeId,
         id: &TaskId,
-        service: Option<&Uid>,
-        demand: Option<&Demand>,
+        demands: &Demands,
+        edit: impl FnOnce(&mut Record),
     ) -> bool {
         let number = NodeNumber::from(node);
-        let (before, is_freed, after, is_there) = self.change(node, |node| {
-            let before = node.ledger.load().active;
-            let is_freed = node.ledger.account(id, demand);
-            (before, is_freed, node.ledger.load().active, node.ledger.task(id).is_some())
-        });
-        if let Some(service) = service {
-            self.count(service, number, before, after);
+        let edited = self.change(node, |node| node.ledger.edit(id, demands, edit));
+        if let Some(task) = &edited.task {
+            self.count(&task.uid, number, &edited);
         }
-        if is_there {
+        if edited.is_there && !edited.was_there {
             self.homes.insert(id.clone(), number);
-        } else if self.homes.get(id) == Some(&number) {
+        } else if edited.was_there && !edited.is_there && self.homes.get(id) == Some(&number) {
             self.homes.remove(id);
         }
-        is_freed
+        edited.is_freed
     }
 
     /// The nodes and tasks of `group` by scanning all of them: only for a revision that arrives after its tasks.
@@ -100,8 +96,8 @@ impl Fleet {
         self.nodes.values().flat_map(on).collect()
     }
 
-    fn count(&mut self, service: &Uid, number: NodeNumber, before: u32, after: u32) {
-        if before == after {
+    fn count(&mut self, service: &Uid, number: NodeNumber, edited: &Edited) {
+        if edited.active_before == edited.active_now {
             return;
         }
         if !self.services.contains_key(service) {
@@ -109,7 +105,7 @@ impl Fleet {
         }
         let Some(counts) = self.services.get_mut(service) else { return };
         let count = counts.entry(number).or_default();
-        *count = count.saturating_add(after).saturating_sub(before);
+        *count = count.saturating_add(edited.active_now).saturating_sub(edited.active_before);
         if *count == 0 {
             counts.remove(&number);
             if counts.is_empty() {

@@ -11,6 +11,7 @@ use skep_api::key::TaskRef;
 use skep_api::task::{DesiredState, Task, TaskState};
 
 use crate::demand::Demand;
+use crate::demands::Demands;
 use crate::group::Group;
 use crate::load::{HostPort, Load};
 
@@ -23,10 +24,29 @@ pub(crate) struct TaskId {
 
 /// What is known of a task on a node. The spec and the status arrive apart, in either order.
 #[derive(Debug, Default)]
-struct Record {
-    task: Option<Arc<Task>>,
-    state: Option<TaskState>,
+pub(crate) struct Record {
+    /// What is wanted of it, while its key is there.
+    pub(crate) task: Option<Arc<Task>>,
+    /// What its agent says of it; nothing is said of a task that was just placed.
+    pub(crate) state: Option<TaskState>,
+    /// What its revision asks, once that was known: its container stays what it is, whatever becomes of the revision.
+    demand: Option<Arc<Demand>>,
     holding: Option<Holding>,
+}
+
+/// What an edit has changed.
+#[derive(Debug)]
+pub(crate) struct Edited {
+    /// The task that it was about, before or after; none if only its status is known.
+    pub(crate) task: Option<Arc<Task>>,
+    /// Whether the task's key was there before, and is there now.
+    pub(crate) was_there: bool,
+    pub(crate) is_there: bool,
+    /// How many tasks counted before, and count now.
+    pub(crate) active_before: u32,
+    pub(crate) active_now: u32,
+    /// Whether the task held something else before.
+    pub(crate) is_freed: bool,
 }
 
 /// What a task holds of its node until it has ended.
@@ -68,13 +88,13 @@ impl TaskId {
 
 impl Record {
     /// What the task holds now; nothing once it has ended.
-    fn holding(&self, id: &TaskId, demand: Option<&Demand>) -> Option<Holding> {
+    fn holding(&self, id: &TaskId) -> Option<Holding> {
         let task = self.task.as_ref()?;
         let state = self.state.unwrap_or(TaskState::Assigned);
         if state.is_terminal() {
             return None;
         }
-        let mut load = demand.map(|demand| demand.load.clone()).unwrap_or_default();
+        let mut load = self.demand.as_ref().map(|demand| demand.load.clone()).unwrap_or_default();
         load.active = u32::from(task.desired <= DesiredState::Complete);
         Some(Holding { load, beside: TaskId::staged_beside(&id.stack, task, state) })
     }
@@ -111,29 +131,28 @@ impl Ledger {
         self.records.is_empty()
     }
 
-    /// Sets the spec of `id`.
-    pub(crate) fn set_task(&mut self, id: &TaskId, task: Option<Arc<Task>>) {
-        self.records.entry(id.clone()).or_default().task = task;
-    }
-
-    /// Sets the observed state of `id`; a task of which none is known was just placed.
-    pub(crate) fn set_state(&mut self, id: &TaskId, state: Option<TaskState>) {
-        self.records.entry(id.clone()).or_default().state = state;
-    }
-
-    /// Works out again what `id` holds, given what its revision asks. Returns whether it held something else before.
-    pub(crate) fn account(&mut self, id: &TaskId, demand: Option<&Demand>) -> bool {
-        let Some(record) = self.records.get_mut(id) else { return false };
-        let new = record.holding(id, demand);
-        let is_changed = new != record.holding;
-        let old = if is_changed { self.release(id) } else { None };
-        if let Some(new) = new.filter(|_| is_changed) {
+    /// Changes what is known of `id`, and with it what `id` holds.
+    pub(crate) fn edit(&mut self, id: &TaskId, demands: &Demands, edit: impl FnOnce(&mut Record)) -> Edited {
+        let active_before = self.load.active;
+        let record = self.records.entry(id.clone()).or_default();
+        let old = record.task.clone();
+        edit(record);
+        if let (None, Some(task)) = (&record.demand, &record.task) {
+            record.demand = demands.of(task).cloned();
+        }
+        let new = record.holding(id);
+        let is_held_otherwise = new != record.holding;
+        let (was_there, is_there) = (old.is_some(), record.task.is_some());
+        let task = record.task.clone().or(old);
+        let is_empty = record.is_empty();
+        let is_freed = is_held_otherwise && self.release(id);
+        if let Some(new) = new.filter(|_| is_held_otherwise) {
             self.hold(id, new);
         }
-        if self.records.get(id).is_some_and(Record::is_empty) {
+        if is_empty {
             self.records.remove(id);
         }
-        old.is_some()
+        Edited { task, was_there, is_there, active_before, active_now: self.load.active, is_freed }
     }
 
     /// What a new task with the load `load` would take in addition, if it were staged beside `beside`.
@@ -163,11 +182,17 @@ impl Ledger {
         self.settle(&root, &before);
     }
 
-    fn release(&mut self, id: &TaskId) -> Option<Holding> {
-        let beside = self.records.get(id)?.holding.as_ref()?.beside.clone();
+    /// Returns whether `id` held anything.
+    fn release(&mut self, id: &TaskId) -> bool {
+        let Some(holding) = self.records.get(id).and_then(|record| record.holding.as_ref()) else {
+            return false;
+        };
+        let beside = holding.beside.clone();
         let root = beside.as_ref().unwrap_or(id);
         let before = self.berth(root);
-        let old = self.records.get_mut(id)?.holding.take();
+        if let Some(record) = self.records.get_mut(id) {
+            record.holding = None;
+        }
         if let Some(staged) = self.staged.get_mut(root).filter(|_| beside.is_some()) {
             staged.remove(id);
             if staged.is_empty() {
@@ -175,7 +200,7 @@ impl Ledger {
             }
         }
         self.settle(root, &before);
-        old
+        true
     }
 
     /// Replaces what the berth of `root` held before by what it holds now.

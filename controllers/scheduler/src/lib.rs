@@ -7,6 +7,7 @@
 
 mod change;
 mod demand;
+mod demands;
 mod explain;
 mod filter;
 mod fleet;
@@ -17,6 +18,7 @@ mod node;
 mod pending;
 mod place;
 mod plan;
+mod typed;
 mod world;
 
 pub use change::Change;

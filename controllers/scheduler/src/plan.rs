@@ -26,7 +26,7 @@ const WAITS: &str = "pending task scheduling";
 /// told by the next plan, which sees them.
 pub(crate) fn plan(world: &SchedulerWorld, group: &Group, at: Moment) -> Plan<Change> {
     let mut plan = Plan::default();
-    match world.demand(group) {
+    match world.demands.of_group(group) {
         Ok(demand) => {
             place_all(world, group, demand, &mut plan);
             if plan.changes.is_empty() {

@@ -222,3 +222,19 @@ fn a_task_that_does_not_decode_keeps_what_it_held() {
     cluster.settle();
     assert_eq!(nodes_of(&cluster, "web"), [Some(1)]);
 }
+
+#[test]
+fn what_a_task_holds_does_not_depend_on_what_becomes_of_its_revision() {
+    let mut cluster = Cluster::default();
+    add_node(&mut cluster, 1, 100);
+    add_service(&mut cluster, "db", 60);
+    let placed = on_node(&mut cluster, &pending("db", 1, 1), 1, task("db", 1));
+    cluster.put_text(Key::Revision(uid("db"), 1), "garbage: [");
+    observe(&mut cluster, &placed, TaskState::Preparing);
+    cluster.delete(Key::Revision(uid("db"), 1));
+    observe(&mut cluster, &placed, TaskState::Running);
+    add_service(&mut cluster, "web", 60);
+    add_tasks(&mut cluster, "web", 1);
+    cluster.settle();
+    assert_eq!(nodes_of(&cluster, "web"), [None]);
+}

@@ -1,0 +1,57 @@
+//! What each revision asks of a node.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use skep_api::ident::Uid;
+use skep_api::rollout::Revision;
+use skep_api::task::Task;
+use skep_runtime::table::Entry;
+
+use crate::demand::Demand;
+use crate::group::Group;
+use crate::typed::typed;
+
+/// What the tasks of each group ask, or why that is not known.
+#[derive(Debug, Default)]
+pub(crate) struct Demands {
+    by_service: BTreeMap<Uid, BTreeMap<u64, Result<Arc<Demand>, String>>>,
+}
+
+impl Demands {
+    /// What `task` asks, if that is known.
+    pub(crate) fn of(&self, task: &Task) -> Option<&Arc<Demand>> {
+        self.by_service.get(&task.uid)?.get(&task.revision)?.as_ref().ok()
+    }
+
+    /// What the tasks of `group` ask, or why that is not known.
+    pub(crate) fn of_group(&self, group: &Group) -> Result<&Demand, String> {
+        let number = group.revision;
+        match self.by_service.get(&group.service).and_then(|revisions| revisions.get(&number)) {
+            Some(Ok(demand)) => Ok(demand),
+            Some(Err(reason)) => Err(format!("revision {number}: {reason}")),
+            None => Err(format!("revision {number} is missing")),
+        }
+    }
+
+    /// Sets the revision of `group`; returns whether this changed anything.
+    pub(crate) fn set(&mut self, group: &Group, entry: Option<&Entry>) -> bool {
+        let revisions = self.by_service.entry(group.service.clone()).or_default();
+        let new = entry.map(|entry| match &entry.value {
+            Ok(_) => match typed::<Revision>(Some(entry)) {
+                Some(revision) => Demand::of(&revision).map(Arc::new),
+                None => Err("not a revision".to_owned()),
+            },
+            Err(invalid) => Err(invalid.to_string()),
+        });
+        let is_changed = revisions.get(&group.revision) != new.as_ref();
+        match new {
+            Some(new) => revisions.insert(group.revision, new),
+            None => revisions.remove(&group.revision),
+        };
+        if revisions.is_empty() {
+            self.by_service.remove(&group.service);
+        }
+        is_changed
+    }
+}
