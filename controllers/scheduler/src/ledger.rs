@@ -110,11 +110,6 @@ impl Ledger {
         &self.load
     }
 
-    /// The task `id`, if its key is on this node.
-    pub(crate) fn task(&self, id: &TaskId) -> Option<&Arc<Task>> {
-        self.records.get(id)?.task.as_ref()
-    }
-
     /// Whether `id` holds anything: it is here and has not ended.
     pub(crate) fn is_holding(&self, id: &TaskId) -> bool {
         self.records.get(id).is_some_and(|record| record.holding.is_some())
