@@ -35,7 +35,11 @@ impl Controller for Replica {
     fn plan(world: &World, subject: &Subject, at: Moment) -> Plan<Change> {
         match subject {
             Subject::Service(service) => plan::plan(world, service, at),
-            Subject::Gone(uid) => sweep::plan(world, uid),
+            // It may be there by now: in a list, a service's rollout comes before its spec.
+            Subject::Gone(uid) => match world.services.subject(uid) {
+                Subject::Gone(uid) => sweep::plan(world, &uid),
+                Subject::Service(service) => plan::plan(world, &service, at),
+            },
         }
     }
 }

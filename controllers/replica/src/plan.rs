@@ -6,7 +6,7 @@ use skep_api::ident::Uid;
 use skep_api::key::{Key, ServiceRef};
 use skep_api::object::Service;
 use skep_api::rollout::Rollout;
-use skep_api::service::{Mode, ServiceSpec};
+use skep_api::service::ServiceSpec;
 use skep_api::task::{DesiredState, Slot};
 use skep_runtime::controller::Moment;
 use skep_runtime::plan::{Guard, Plan};
@@ -69,13 +69,9 @@ pub(crate) fn plan(world: &World, name: &ServiceRef, at: Moment) -> Plan<Change>
         return plan;
     };
     let Some(service) = world.services.get(name) else {
-        status::refuse_invalid(world, name, at, &mut plan);
+        status::refuse(world, name, at, &mut plan);
         return plan;
     };
-    if service.spec.mode != Mode::Replicated {
-        status::refuse_mode(world, name, service, at, &mut plan);
-        return plan;
-    }
     let slots = slots::of(&world.tasks, uid, name);
     let rollout = world.rollouts.get(uid);
     if let Some(rollout) = rollout {

@@ -57,42 +57,17 @@ pub(crate) fn report(
     write(world, name, service.stamp.created, status, plan);
 }
 
-/// Says that the spec does not decode. Nothing else of the summary moves: nothing of the service is touched.
-pub(crate) fn refuse_invalid(world: &World, name: &ServiceRef, at: Moment, plan: &mut Plan<Change>) {
-    if let Some((invalid, stamp)) = world.services.invalid(name) {
-        refuse(world, name, (stamp.created, stamp.modified), ("InvalidSpec", &invalid.reason), at, plan);
-    }
-}
-
-/// Says that services of this mode are not run.
-pub(crate) fn refuse_mode(
-    world: &World,
-    name: &ServiceRef,
-    service: &Versioned<Service>,
-    at: Moment,
-    plan: &mut Plan<Change>,
-) {
-    let message = "only replicated services are supported yet";
-    let version = (service.stamp.created, service.stamp.modified);
-    refuse(world, name, version, ("ModeNotSupported", message), at, plan);
-}
-
-fn refuse(
-    world: &World,
-    name: &ServiceRef,
-    (created, version): (i64, i64),
-    (reason, message): (&str, &str),
-    at: Moment,
-    plan: &mut Plan<Change>,
-) {
-    let mut status = previous(world, name, created);
-    status.observed_version = version;
+/// Says that the spec is not accepted. Nothing else of the summary moves: nothing of the service is touched.
+pub(crate) fn refuse(world: &World, name: &ServiceRef, at: Moment, plan: &mut Plan<Change>) {
+    let Some((invalid, stamp)) = world.services.invalid(name) else { return };
+    let mut status = previous(world, name, stamp.created);
+    status.observed_version = stamp.modified;
     let mut set = |kind, message: &str| {
-        condition::set(&mut status.conditions, kind, Truth::False, reason, message, at.now);
+        condition::set(&mut status.conditions, kind, Truth::False, "InvalidSpec", message, at.now);
     };
-    set("Accepted", message);
+    set("Accepted", &invalid.reason);
     set("Ready", "the spec is not accepted");
-    write(world, name, created, status, plan);
+    write(world, name, stamp.created, status, plan);
 }
 
 /// The summary as it is; an empty one if there is none, or if it is about an earlier object of the same name.

@@ -1,6 +1,6 @@
 //! How a slot comes from one revision to another: prepare the new task, stop the old one, start the new one.
 
-use skep_api::task::{Cause, DesiredState, TaskState};
+use skep_api::task::{Cause, DesiredState, Obstacle, TaskState};
 use skep_runtime::plan::Plan;
 use skep_runtime::tasks::Run;
 
@@ -8,6 +8,9 @@ use crate::change::{Change, Stop};
 use crate::create::{Origin, create};
 use crate::plan::Scope;
 use crate::slots::SlotView;
+
+/// The filters of the scheduler that may let a node through once a task there has stopped. No stop helps against others.
+const FREED_BY_A_STOP: [&str; 4] = ["cpus", "memory", "host-port", "max-replicas"];
 
 /// How many more slots may go down by a stop of ours. Slots that are down by failure or node loss do not count.
 #[derive(Debug)]
@@ -83,7 +86,7 @@ pub(crate) fn hand_over(
         return;
     }
     let is_needless = !current.is_alive() || current.state != TaskState::Running;
-    let is_stuck = staged.status.is_some_and(|status| !status.obstacles.is_empty());
+    let is_stuck = staged.status.is_some_and(|status| status.obstacles.iter().any(may_go_with_a_task));
     let is_ready = staged.state >= TaskState::Ready;
     if !is_needless && (!(is_ready || is_stuck) || !budget.take()) {
         return;
@@ -95,4 +98,8 @@ pub(crate) fn hand_over(
     let mut because = scope.unchanged();
     because.extend([staged.unchanged(), staged.status_unchanged(), current.still_over()]);
     plan.write(Change::Stop(Stop::new(current, DesiredState::Shutdown, because)));
+}
+
+fn may_go_with_a_task(obstacle: &Obstacle) -> bool {
+    FREED_BY_A_STOP.contains(&obstacle.filter.as_str())
 }

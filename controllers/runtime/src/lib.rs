@@ -82,6 +82,7 @@
 //! assert_eq!(scene.settle().len(), 1);
 //! ```
 
+pub mod case;
 pub mod clock;
 pub mod controller;
 pub mod core;

@@ -1,7 +1,6 @@
 //! What to do for one service: its next revision, or the next step of its rollout, and what nobody needs any more.
 
 use skep_api::key::{Key, ServiceRef};
-use skep_api::service::Mode;
 use skep_runtime::controller::Moment;
 use skep_runtime::plan::{Guard, Plan};
 
@@ -17,7 +16,7 @@ pub(crate) fn plan(world: &World, name: &ServiceRef, at: Moment) -> Plan<Change>
     let (Some(uid), Some(service)) = (world.services.uid(name), world.services.get(name)) else {
         return plan;
     };
-    if service.spec.mode != Mode::Replicated || world.rollouts.invalid(uid).is_some() {
+    if world.rollouts.invalid(uid).is_some() {
         return plan;
     }
     let spec = Guard { key: Key::Service(name.clone()), expect: service.modified() };

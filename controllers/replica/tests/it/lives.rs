@@ -1,0 +1,157 @@
+//! Lives of a service, step by step.
+
+use skep_api::key::Key;
+use skep_api::node::NodeState;
+use skep_api::rollout::{Batch, RolloutState};
+use skep_api::task::{Cause, DesiredState, TaskState};
+use skep_api::time::Span;
+use skep_runtime::services::Subject;
+
+use crate::shop::{STEADY, Shop, node, slot, web};
+
+#[test]
+fn a_task_that_keeps_failing_is_followed_once_in_each_delay() {
+    let mut shop = Shop::open(1);
+    shop.come_to_rest();
+    for restarts in 1..8 {
+        let old = shop.newest(1);
+        shop.say(&old, TaskState::Failed).settle();
+        let new = shop.newest(1);
+        assert_eq!(new.task.restarts, restarts);
+        assert_eq!(new.task.replaces, Some(old.at.name.clone()));
+        shop.come_to_rest();
+        assert_eq!(shop.newest(1).task.desired, DesiredState::Ready, "its delay is not over");
+        shop.wait(Span::from_secs(5)).come_to_rest();
+        assert_eq!(shop.newest(1).state, TaskState::Running);
+    }
+    assert_eq!(shop.in_slot(1).len(), 6, "five are kept beside the one that runs");
+}
+
+#[test]
+fn a_missing_image_is_asked_for_once_in_each_delay() {
+    let mut shop = Shop::open(1);
+    shop.settle();
+    let pending = shop.newest(1);
+    let first = shop.place(&pending, 1);
+    shop.say(&first, TaskState::Rejected).settle();
+    for _ in 0..3 {
+        let pending = shop.newest(1);
+        let staged = shop.place(&pending, 1);
+        shop.say(&staged, TaskState::Rejected).settle();
+        assert_eq!(shop.newest(1).at.name, staged.at.name, "its delay is not over");
+        assert_eq!(shop.scene.plan(&Subject::Service(web())).again, staged.task.start_after);
+        shop.wait(Span::from_secs(5)).settle();
+        assert_ne!(shop.newest(1).at.name, staged.at.name);
+    }
+}
+
+#[test]
+fn an_update_takes_slot_after_slot_and_never_stops_what_is_not_replaced() {
+    let mut shop = Shop::open(3);
+    shop.come_to_rest();
+    for number in 1..=3 {
+        shop.update(2, &[number]).come_to_rest();
+        for other in 1..=3 {
+            let running = shop.newest(other);
+            assert_eq!(running.state, TaskState::Running);
+            assert_eq!(running.task.revision, if other <= number { 2 } else { 1 });
+        }
+    }
+    assert_eq!(shop.newest(1).task.cause, Cause::Update);
+    assert!(!shop.condition("Ready").0, "the updater has not declared it complete");
+    shop.roll(|rollout| {
+        rollout.state = RolloutState::Completed;
+        rollout.stable = Some(2);
+        rollout.batch = Batch::All;
+    });
+    shop.come_to_rest();
+    assert!(shop.condition("Ready").0);
+    assert_eq!(shop.status().updated, 3);
+}
+
+#[test]
+fn a_new_revision_that_cannot_be_prepared_leaves_the_old_task_running() {
+    let mut shop = Shop::open(1);
+    shop.come_to_rest();
+    let old = shop.newest(1);
+    shop.update(2, &[1]).settle();
+    for _ in 0..4 {
+        let pending = shop.newest(1);
+        let staged = shop.place(&pending, 1);
+        shop.say(&staged, TaskState::Rejected).settle();
+        shop.wait(Span::from_secs(5)).settle();
+    }
+    let old = shop.by_name(&old.at.name).unwrap();
+    assert!(old.is_serving(), "{old:?}");
+    shop.update(3, &[1]).come_to_rest();
+    assert_eq!(shop.newest(1).task.revision, 3);
+    assert!(shop.newest(1).is_serving());
+}
+
+#[test]
+fn a_revision_that_is_corrected_starts_without_the_delay() {
+    let mut shop = Shop::open(1);
+    shop.come_to_rest();
+    let broken = shop.newest(1);
+    shop.say(&broken, TaskState::Failed).settle();
+    assert!(shop.newest(1).task.start_after.is_some());
+    shop.update(2, &[1]).come_to_rest();
+    assert_eq!(shop.newest(1).task.start_after, None);
+    assert!(shop.newest(1).is_serving());
+}
+
+#[test]
+fn a_slot_on_a_node_that_is_down_moves_and_what_ran_there_is_forgotten_when_it_returns() {
+    let mut shop = Shop::open(1);
+    shop.settle();
+    let pending = shop.newest(1);
+    let first = shop.place(&pending, 1);
+    shop.say(&first, TaskState::Running).come_to_rest();
+    shop.node_is(1, NodeState::Down).come_to_rest();
+    shop.wait(Span::from_secs(5)).come_to_rest();
+    let second = shop.newest(1);
+    assert!(second.is_serving() && second.at.place.node() == Some(&node(STEADY)));
+    assert_eq!(shop.by_name(&first.at.name).unwrap().task.desired, DesiredState::Shutdown);
+    shop.node_is(1, NodeState::Ready).come_to_rest();
+    assert_eq!(shop.by_name(&first.at.name).unwrap().state, TaskState::Shutdown);
+    assert_eq!(shop.newest(1).at.name, second.at.name, "nothing moves back");
+}
+
+#[test]
+fn scaling_to_nothing_and_back_keeps_numbers_and_ends_with_the_wanted_count() {
+    let mut shop = Shop::open(1);
+    for replicas in [1, 5, 2, 0, 3] {
+        shop.scale(replicas).settle();
+    }
+    shop.come_to_rest();
+    let slots: Vec<_> = shop.tasks().into_iter().map(|seen| seen.task.slot).collect();
+    assert_eq!(slots, [slot(1), slot(2), slot(3)]);
+    assert_eq!(shop.status().running, 3);
+    shop.scale(0).come_to_rest();
+    assert!(shop.tasks().is_empty());
+}
+
+#[test]
+fn a_service_that_is_applied_again_gets_tasks_of_its_own() {
+    let mut shop = Shop::open(2);
+    shop.come_to_rest();
+    let old = shop.uid().unwrap();
+    shop.scene.delete(Key::Service(web()));
+    shop.scale(2).settle();
+    let uid = shop.uid().unwrap();
+    assert_ne!(old, uid);
+    let tasks = shop.tasks();
+    assert!(tasks.iter().all(|seen| seen.task.uid == uid || seen.task.desired == DesiredState::Remove));
+    shop.come_to_rest();
+    assert!(shop.tasks().iter().all(|seen| seen.task.uid == uid && seen.is_serving()));
+    assert_eq!(shop.status().running, 2);
+}
+
+#[test]
+fn a_summary_at_rest_is_written_once() {
+    let mut shop = Shop::open(2);
+    shop.come_to_rest();
+    let revision = shop.scene.revision();
+    shop.wait(Span::from_secs(3600)).come_to_rest();
+    assert_eq!(shop.scene.revision(), revision);
+}

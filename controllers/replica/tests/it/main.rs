@@ -1,0 +1,8 @@
+//! Replica against worlds in memory: single decisions as cases in YAML, lives of a service step by step, and random
+//! lives with the rules that hold in all of them.
+
+mod cases;
+mod lives;
+mod rules;
+mod shop;
+mod whims;

@@ -1,0 +1,292 @@
+//! A service `web` in a world where the test plays everybody but replica: people, updater, scheduler, agents, nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skep_api::ident::{NodeId, TaskName, Uid};
+use skep_api::key::{Key, Place, ServiceRef, TaskRef};
+use skep_api::node::{NodeSpec, NodeState, NodeStatus};
+use skep_api::object::Object;
+use skep_api::rollout::{Batch, Rollout, RolloutState};
+use skep_api::service::ServiceStatus;
+use skep_api::task::{DesiredState, Obstacle, Slot, Task, TaskState, TaskStatus};
+use skep_api::time::Span;
+use skep_replica::Replica;
+use skep_replica::change::Change;
+use skep_runtime::scene::Scene;
+
+pub(crate) struct Shop {
+    pub(crate) scene: Scene<Replica>,
+    /// The rollout as the updater last wrote it.
+    pub(crate) rollout: Rollout,
+    removed: BTreeSet<u64>,
+}
+
+/// A task as it lies in the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) at: TaskRef,
+    pub(crate) task: Task,
+    pub(crate) state: TaskState,
+    pub(crate) is_lost: bool,
+}
+
+impl Seen {
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.task.desired < DesiredState::Shutdown
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.state.is_terminal() && !self.is_lost
+    }
+
+    pub(crate) fn is_serving(&self) -> bool {
+        self.task.desired == DesiredState::Running && self.state == TaskState::Running && !self.is_lost
+    }
+}
+
+pub(crate) fn web() -> ServiceRef {
+    ServiceRef::new("shop".parse().unwrap(), "web".parse().unwrap())
+}
+
+pub(crate) fn node(number: u64) -> NodeId {
+    NodeId::from_random(number)
+}
+
+pub(crate) fn slot(number: u32) -> Slot {
+    Slot::Number(number)
+}
+
+/// A node that is always ready.
+pub(crate) const STEADY: u64 = 9;
+
+impl Shop {
+    /// `web` with so many replicas at revision 1, and nodes that are ready.
+    pub(crate) fn open(replicas: u32) -> Self {
+        let rollout = Rollout {
+            service: web(),
+            observed_version: 0,
+            stable: None,
+            target: 1,
+            since: 0,
+            batch: Batch::All,
+            waiting: None,
+            total: replicas,
+            failed: 0,
+            state: RolloutState::Updating,
+            message: String::new(),
+        };
+        let mut shop = Self { scene: Scene::default(), rollout, removed: BTreeSet::new() };
+        for number in [1, 2, STEADY] {
+            shop.node_is(number, NodeState::Ready);
+        }
+        shop.scale(replicas);
+        shop
+    }
+
+    pub(crate) fn scale(&mut self, replicas: u32) -> &mut Self {
+        let text = format!(
+            "{{apiVersion: skep/v1, kind: Service, metadata: {{name: web, stack: shop}}, \
+             spec: {{replicas: {replicas}, task: {{image: demo}}}}}}"
+        );
+        self.scene.put_text(Key::Service(web()), &text);
+        self.roll(|_| {})
+    }
+
+    /// Lets the updater write its rollout, which speaks of the spec as it is.
+    pub(crate) fn roll(&mut self, change: impl FnOnce(&mut Rollout)) -> &mut Self {
+        change(&mut self.rollout);
+        self.rollout.observed_version = self.scene.revision();
+        if let Some(uid) = self.uid() {
+            self.scene.put(Key::Service(web()), self.scene.object(&Key::Service(web())).unwrap().clone());
+            self.rollout.observed_version = self.scene.revision();
+            self.scene.put(Key::Rollout(uid), self.rollout.clone());
+        }
+        self
+    }
+
+    /// The first slots of an update to revision `target`.
+    pub(crate) fn update(&mut self, target: u64, slots: &[u32]) -> &mut Self {
+        let batch = Batch::Slots(slots.iter().copied().map(Slot::Number).collect());
+        self.roll(|rollout| {
+            rollout.stable = Some(1);
+            rollout.target = target;
+            rollout.batch = batch;
+            rollout.state = RolloutState::Updating;
+        })
+    }
+
+    /// Says how a node is, and makes it if it is new. A node that was removed never comes back.
+    pub(crate) fn node_is(&mut self, number: u64, state: NodeState) -> &mut Self {
+        if self.removed.contains(&number) {
+            return self;
+        }
+        let spec = NodeSpec {
+            name: format!("n{number}"),
+            role: skep_api::node::Role::Worker,
+            availability: skep_api::node::Availability::Active,
+            labels: BTreeMap::new(),
+        };
+        if self.scene.object(&Key::Node(node(number))).is_none() {
+            self.scene.put(Key::Node(node(number)), spec);
+        }
+        let status = NodeStatus { state, ..NodeStatus::default() };
+        self.scene.put(Key::NodeStatus(node(number)), status);
+        self
+    }
+
+    pub(crate) fn node_is_removed(&mut self, number: u64) -> &mut Self {
+        self.removed.insert(number);
+        self.scene.delete(Key::Node(node(number)));
+        self.scene.delete(Key::NodeStatus(node(number)));
+        self
+    }
+
+    pub(crate) fn uid(&self) -> Option<Uid> {
+        self.scene.uid(&Key::Service(web()))
+    }
+
+    pub(crate) fn settle(&mut self) -> Vec<Change> {
+        self.scene.settle()
+    }
+
+    pub(crate) fn wait(&mut self, span: Span) -> &mut Self {
+        self.scene.now = self.scene.now.after(span);
+        self
+    }
+
+    /// Every task, in each slot the oldest first.
+    pub(crate) fn tasks(&self) -> Vec<Seen> {
+        let mut tasks: Vec<Seen> = self.scene.keys().filter_map(|key| self.seen(key)).collect();
+        tasks.sort_by_key(|seen| (seen.task.slot.clone(), seen.at.name.planned_at()));
+        tasks
+    }
+
+    fn seen(&self, key: &Key) -> Option<Seen> {
+        let (Key::Task(at), Some(Object::Task(task))) = (key, self.scene.object(key)) else { return None };
+        let status = self.status_of(at);
+        let exists = at.place.node().is_none_or(|node| self.scene.object(&Key::Node(node.clone())).is_some());
+        let state = TaskState::observed(&at.place, status.as_ref(), exists);
+        let node_status = at.place.node().and_then(|node| self.scene.object(&Key::NodeStatus(node.clone())));
+        let is_down =
+            matches!(node_status, Some(Object::NodeStatus(status)) if status.state == NodeState::Down);
+        let is_lost = is_down && !state.is_terminal();
+        Some(Seen { at: at.clone(), task: (**task).clone(), state, is_lost })
+    }
+
+    pub(crate) fn in_slot(&self, number: u32) -> Vec<Seen> {
+        self.tasks().into_iter().filter(|seen| seen.task.slot == slot(number)).collect()
+    }
+
+    /// The newest task of a slot.
+    pub(crate) fn newest(&self, number: u32) -> Seen {
+        self.in_slot(number).pop().unwrap_or_else(|| panic!("slot {number} is empty"))
+    }
+
+    pub(crate) fn by_name(&self, name: &TaskName) -> Option<Seen> {
+        self.tasks().into_iter().find(|seen| seen.at.name == *name)
+    }
+
+    fn status_of(&self, at: &TaskRef) -> Option<TaskStatus> {
+        match self.scene.object(&Key::TaskStatus(at.clone())) {
+            Some(Object::TaskStatus(status)) => Some((**status).clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn has_node(&self, number: u64) -> bool {
+        self.scene.object(&Key::Node(node(number))).is_some()
+    }
+
+    /// Places a task, as the scheduler does.
+    pub(crate) fn place(&mut self, seen: &Seen, number: u64) -> Seen {
+        let at = seen.at.at(Place::Node(node(number)));
+        self.scene.delete(Key::Task(seen.at.clone()));
+        if self.status_of(&seen.at).is_some() {
+            self.scene.delete(Key::TaskStatus(seen.at.clone()));
+        }
+        self.scene.put(Key::Task(at.clone()), seen.task.clone());
+        Seen { at, state: TaskState::Assigned, ..seen.clone() }
+    }
+
+    /// Says how far a task is.
+    pub(crate) fn say(&mut self, seen: &Seen, state: TaskState) -> &mut Self {
+        self.say_with(seen, state, |_| {})
+    }
+
+    pub(crate) fn say_with(
+        &mut self,
+        seen: &Seen,
+        state: TaskState,
+        change: impl FnOnce(&mut TaskStatus),
+    ) -> &mut Self {
+        let mut status = TaskStatus {
+            state,
+            since: self.scene.now,
+            message: String::new(),
+            error: None,
+            started: None,
+            container: None,
+            ports: Vec::new(),
+            obstacles: Vec::new(),
+        };
+        change(&mut status);
+        self.scene.put(Key::TaskStatus(seen.at.clone()), status);
+        self
+    }
+
+    pub(crate) fn fits_nowhere(&mut self, seen: &Seen, filter: &str) -> &mut Self {
+        self.say_with(seen, TaskState::Pending, |status| {
+            status.error = Some("no suitable node (insufficient resources on 1 node)".to_owned());
+            status.obstacles =
+                vec![Obstacle { filter: filter.to_owned(), nodes: 1, detail: "64Mi more".to_owned() }];
+        })
+    }
+
+    /// One step of a scheduler and of agents that all work: what is pending is placed, what is wanted goes on, what is
+    /// stopped ends. Lost nodes do nothing.
+    pub(crate) fn work(&mut self) {
+        for seen in self.tasks() {
+            if seen.at.place == Place::Pending {
+                if seen.task.desired < DesiredState::Shutdown {
+                    self.place(&seen, STEADY);
+                }
+            } else if !seen.is_lost && !seen.state.is_terminal() {
+                let goal = match seen.task.desired {
+                    DesiredState::Ready => TaskState::Ready,
+                    DesiredState::Running | DesiredState::Complete => TaskState::Running,
+                    DesiredState::Shutdown | DesiredState::Remove => TaskState::Shutdown,
+                };
+                if seen.state < goal {
+                    self.say(&seen, goal);
+                }
+            }
+        }
+    }
+
+    /// Lets everybody work until nothing moves any more.
+    pub(crate) fn come_to_rest(&mut self) -> &mut Self {
+        for _ in 0..200 {
+            let before = self.scene.revision();
+            self.settle();
+            self.work();
+            if self.scene.revision() == before {
+                return self;
+            }
+        }
+        panic!("the service does not come to rest");
+    }
+
+    pub(crate) fn status(&self) -> ServiceStatus {
+        match self.scene.object(&Key::ServiceStatus(web())) {
+            Some(Object::ServiceStatus(status)) => (**status).clone(),
+            other => panic!("there is no summary but {other:?}"),
+        }
+    }
+
+    /// Reason and message of a condition of the service.
+    pub(crate) fn condition(&self, kind: &str) -> (bool, String, String) {
+        let status = self.status();
+        let found = skep_api::condition::find(&status.conditions, kind).unwrap();
+        (found.status == skep_api::condition::Truth::True, found.reason.clone(), found.message.clone())
+    }
+}
