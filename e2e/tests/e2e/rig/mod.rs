@@ -29,7 +29,6 @@ pub struct Cluster {
 pub struct Process {
     pub name: String,
     pub pid: u32,
-    pub role: String,
 }
 
 /// The built `skep`, which lies beside the tests.
@@ -133,9 +132,8 @@ impl Cluster {
         let process = |item: &Value| Process {
             name: item["name"].as_str().unwrap().to_owned(),
             pid: u32::try_from(item["pid"].as_u64().unwrap_or_default()).unwrap(),
-            role: item["role"].as_str().unwrap_or_default().to_owned(),
         };
-        list["items"].as_array().unwrap().iter().map(process).collect()
+        list["processes"].as_array().unwrap().iter().map(process).collect()
     }
 
     pub fn process(&self, name: &str) -> Process {
