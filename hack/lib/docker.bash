@@ -62,10 +62,14 @@ ensure_docker() {
     ok "docker $(docker version --format '{{.Server.Version}}') answers"
 }
 
-# Stops the daemon that start_dockerd started, and no other.
+# Stops the daemon that start_dockerd started, and no other; and not under containers that somebody else runs in it.
 stop_dockerd() {
     local pid
     pid=$(cat "$DOCKERD_DIR/pid" 2>/dev/null) || return 0
+    if [[ -n $(docker ps --quiet 2>/dev/null) ]]; then
+        ok "dockerd (pid $pid) stays, because containers run in it: docker ps"
+        return 0
+    fi
     if [[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]]; then
         as_root kill "$pid"
         as_root tail -f --pid "$pid" /dev/null
