@@ -8,6 +8,7 @@ POLICY=/usr/sbin/policy-rc.d
 missing_packages() {
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
     have curl || echo curl
+    have git || echo git
     have jq || echo jq
     have cc || printf '%s\n' gcc libc6-dev
     have protoc || echo protobuf-compiler

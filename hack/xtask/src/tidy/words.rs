@@ -1,4 +1,4 @@
-//! What documents say must hold: YAML blocks are valid manifests, and commands and files that they name exist.
+//! What documents say must hold: YAML blocks and example files are valid manifests, and files that they name exist.
 
 use std::path::{Path, PathBuf};
 
@@ -6,15 +6,23 @@ use skep_api::manifest::{self, Source};
 
 use super::Fault;
 
-/// Checks every document among `files`.
+/// Checks every document and every example among `files`.
 pub(super) fn check(root: &Path, files: &[PathBuf]) -> Vec<Fault> {
-    let is_document = |name: &&PathBuf| name.extension().is_some_and(|ending| ending == "md");
     let mut faults = Vec::new();
-    for name in files.iter().filter(is_document) {
+    for name in files {
+        let is_document = name.extension().is_some_and(|ending| ending == "md");
+        let is_example = name.starts_with("manifests/examples");
+        if !is_document && !is_example {
+            continue;
+        }
         let Ok(text) = std::fs::read_to_string(root.join(name)) else { continue };
         let place = name.display().to_string();
-        faults.extend(manifests(&place, &text));
-        faults.extend(links(root, name, &text));
+        if is_example {
+            faults.extend(manifest(&place, &text));
+        } else {
+            faults.extend(manifests(&place, &text));
+            faults.extend(links(root, name, &text));
+        }
     }
     faults
 }
@@ -27,11 +35,14 @@ fn manifests(place: &str, text: &str) -> Vec<Fault> {
         if !block.contains("apiVersion:") {
             continue;
         }
-        let source = Source { name: place.to_owned(), text: block.to_owned() };
-        let problems = manifest::read(&[source]).problems;
-        faults.extend(problems.iter().map(|problem| Fault::new(place, format!("an example is wrong: {}", problem.message))));
+        faults.extend(manifest(place, block));
     }
     faults
+}
+
+fn manifest(place: &str, text: &str) -> Vec<Fault> {
+    let problems = manifest::read(&[Source::new(place, text)]).problems;
+    problems.iter().map(|problem| Fault::new(place, format!("an example is wrong: {}", problem.message))).collect()
 }
 
 /// Links to files must lead somewhere.
