@@ -58,7 +58,7 @@ fn bad_manifests_are_refused_whole_and_at_once() {
         ("an unknown field", good.replace("replicas", "replicaz"), &["replicaz", "did you mean `replicas`"]),
         ("a wrong type", good.replace("replicas: 1", "replicas: many"), &["replicas"]),
         ("a wrong unit", good.replace("stopGracePeriod: 2s", "stopGracePeriod: 2"), &["2s"]),
-        ("a duplicate key", good.replace("  replicas: 1\n", "  replicas: 1\n  replicas: 2\n"), &["duplicate"]),
+        ("a duplicate key", good.replace("  replicas: 1\n", "  replicas: 1\n  replicas: 2\n"), &["comes twice"]),
         ("a tab", good.replace("  replicas", "\treplicas"), &["tab"]),
         ("two errors in two documents", format!("{}---\n{}", good.replace("image", "imagge"), good.replace("name: web", "name: W!")), &["imagge", "W!"]),
         ("brackets", "[".repeat(200_000), &["error"]),

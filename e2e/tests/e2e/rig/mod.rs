@@ -188,7 +188,8 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}\n{}", text(&self.run(&["get", "services,tasks,nodes", "-A"]).stdout), self.logs());
+            let seen = self.run(&["get", "services,tasks,nodes,events", "-A"]);
+            eprintln!("{}\n{}", text(&seen.stdout), self.logs());
         }
         let output = self.run(&["down", "--purge"]);
         if output.status.success() {
