@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use etcd_client::Channel;
 use etcd_client::proto::PbResponseHeader;
-use tokio::sync::watch;
+use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tonic::Status;
 
@@ -27,8 +27,8 @@ pub struct FakeEtcd {
 
 struct Shared {
     state: Mutex<State>,
-    /// Tells every stream that there may be something new.
-    news: watch::Sender<()>,
+    /// Tells every stream that there may be something new, always in the same order; tokio's `watch` draws lots.
+    news: broadcast::Sender<()>,
     /// Requests on their way; they end with the server.
     requests: Mutex<JoinSet<()>>,
 }
@@ -91,7 +91,7 @@ impl FakeEtcd {
         };
         let shared = Shared {
             state: Mutex::new(state),
-            news: watch::Sender::new(()),
+            news: broadcast::Sender::new(1),
             requests: Mutex::new(JoinSet::new()),
         };
         Self { shared: Arc::new(shared) }
@@ -185,7 +185,8 @@ impl FakeEtcd {
 
     /// Wakes the streams.
     pub(crate) fn announce(&self) {
-        self.shared.news.send_replace(());
+        // Without a stream there is nobody to wake.
+        let _ = self.shared.news.send(());
     }
 
     /// Runs a request to its end, whoever waits for it.
@@ -199,7 +200,7 @@ impl FakeEtcd {
         WeakEtcd(Arc::downgrade(&self.shared))
     }
 
-    pub(crate) fn news(&self) -> watch::Receiver<()> {
+    pub(crate) fn news(&self) -> broadcast::Receiver<()> {
         self.shared.news.subscribe()
     }
 }

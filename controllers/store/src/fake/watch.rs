@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use etcd_client::proto::{PbEvent, PbWatchRequest, PbWatchRequestUnion, PbWatchResponse, PbWatchService};
 use futures::stream::{self, Stream};
-use tokio::sync::watch;
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -46,7 +46,7 @@ impl PbWatchService for FakeEtcd {
 struct Session {
     etcd: FakeEtcd,
     life: u64,
-    news: watch::Receiver<()>,
+    news: broadcast::Receiver<()>,
     requests: Streaming<PbWatchRequest>,
     watchers: BTreeMap<i64, Watcher>,
     next_id: i64,
@@ -65,7 +65,7 @@ impl Session {
     /// The next response; `None` when the client has closed its side.
     async fn response(&mut self) -> Result<Option<PbWatchResponse>, Status> {
         loop {
-            self.news.mark_unchanged();
+            self.news = self.news.resubscribe();
             let expiry = self.collect()?;
             if let Some(response) = self.outbox.pop_front() {
                 return Ok(Some(response));
@@ -82,7 +82,7 @@ impl Session {
                     Some(request) => self.handle(request),
                     None => return Ok(None),
                 },
-                _ = self.news.changed() => {}
+                _ = self.news.recv() => {}
                 () = expired => {}
             }
         }
