@@ -4,9 +4,7 @@ use skep_api::condition::Truth;
 use skep_api::key::Key;
 use skep_api::node::{NodeState, NodeStatus};
 use skep_api::time::Span;
-use skep_node::{Change, UNREACHABLE_FOR};
-use skep_runtime::plan::Change as _;
-use skep_runtime::plan::{Expect, Guard};
+use skep_node::UNREACHABLE_FOR;
 
 use crate::fleet::*;
 
@@ -57,21 +55,6 @@ fn nothing_is_written_while_nothing_happens() {
     let before = fleet.revision();
     pass(&mut fleet, Span::from_secs(3600));
     assert_eq!(fleet.revision(), before);
-}
-
-#[test]
-fn the_status_stands_on_the_session_that_it_speaks_of() {
-    let mut fleet = fleet(2);
-    let session = |plan: skep_runtime::plan::Plan<Change>| {
-        let key = Key::NodeSession(node_id(1));
-        let guards = plan.changes[0].transaction().guards;
-        guards.into_iter().find(|guard| guard.key == key).map(|Guard { expect, .. }| expect)
-    };
-    fleet.delete(Key::NodeSession(node_id(1)));
-    assert_eq!(session(fleet.plan(&node_id(1))), Some(Expect::Absent));
-    fleet.settle();
-    revive(&mut fleet, 1);
-    assert_eq!(session(fleet.plan(&node_id(1))), Some(Expect::Created(fleet.revision())));
 }
 
 #[test]

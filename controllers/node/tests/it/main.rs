@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // They are a test's assertions.
 
 mod fleet;
+mod guards;
 mod holding_back;
 mod liveness;
 mod random;

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod explaining;
+mod guards;
 mod oracle;
 mod placing;
 mod random;

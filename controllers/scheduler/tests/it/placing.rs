@@ -49,6 +49,21 @@ fn of_nodes_without_the_service_the_emptiest_comes_first() {
 }
 
 #[test]
+fn tasks_that_the_plan_has_placed_count_for_those_that_come_after() {
+    let mut cluster = Cluster::default();
+    (1..=2).for_each(|number| add_node(&mut cluster, number, 1024));
+    add_service(&mut cluster, "web", 0);
+    for (slot, node) in [(1, 1), (2, 1), (3, 2)] {
+        on_node(&mut cluster, &pending("web", slot, 1), node, task("web", slot));
+    }
+    for slot in 4..=5 {
+        wait_for_node(&mut cluster, &pending("web", slot, 1), task("web", slot));
+    }
+    cluster.settle();
+    assert_eq!(spread(&cluster, "web", 1..=2), [3, 2], "the first evens it out, the second has the choice");
+}
+
+#[test]
 fn a_task_that_was_told_to_stop_counts_no_more_but_holds_what_it_holds() {
     let mut cluster = Cluster::default();
     (1..=2).for_each(|number| add_node(&mut cluster, number, 100));

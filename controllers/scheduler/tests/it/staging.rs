@@ -1,6 +1,6 @@
 //! A staged task beside the one that it replaces.
 
-use skep_api::key::{Key, TaskRef};
+use skep_api::key::{Key, Place, TaskRef};
 use skep_api::task::{DesiredState, Task, TaskState};
 
 use crate::cluster::*;
@@ -117,20 +117,61 @@ fn two_tasks_never_take_over_the_same_share() {
 #[test]
 fn a_staged_task_that_is_told_to_stop_before_it_started_takes_nothing_more_than_before() {
     let (mut cluster, old) = full_node();
-    add_revision(&mut cluster, "web", 2, &reserving(100), "");
-    let new = Task { revision: 2, ..staged("web", 1, &old) };
+    let new = staged("web", 1, &old);
     wait_for_node(&mut cluster, &pending("web", 1, 2), new.clone());
     cluster.settle();
-    let placed = pending("web", 1, 2).at(skep_api::key::Place::Node(node_id(1)));
+    let placed = pending("web", 1, 2).at(Place::Node(node_id(1)));
     cluster.put(Key::Task(placed.clone()), Task { desired: DesiredState::Shutdown, ..new });
     observe(&mut cluster, &placed, TaskState::Preparing);
-    add_service(&mut cluster, "more", 1);
+    add_service(&mut cluster, "more", 40);
+    add_tasks(&mut cluster, "more", 1);
+    cluster.settle();
+    assert_eq!(nodes_of(&cluster, "more"), [Some(1)]);
+}
+
+#[test]
+fn a_task_that_was_started_beside_the_old_one_and_is_told_to_stop_still_takes_its_full_share() {
+    let (mut cluster, old) = full_node();
+    let new = Task { desired: DesiredState::Shutdown, ..staged("web", 1, &old) };
+    let placed = on_node(&mut cluster, &pending("web", 1, 2), 1, new);
+    observe(&mut cluster, &placed, TaskState::Running);
+    add_service(&mut cluster, "more", 40);
     add_tasks(&mut cluster, "more", 1);
     cluster.settle();
     assert_eq!(nodes_of(&cluster, "more"), [None]);
-    observe(&mut cluster, &placed, TaskState::Shutdown);
+}
+
+#[test]
+fn a_task_that_is_itself_staged_has_no_share_to_pass_on() {
+    let (mut cluster, old) = full_node();
+    wait_for_node(&mut cluster, &pending("web", 1, 2), staged("web", 1, &old));
     cluster.settle();
-    assert_eq!(nodes_of(&cluster, "more"), [Some(1)]);
+    let second = pending("web", 1, 2).at(Place::Node(node_id(1)));
+    wait_for_node(&mut cluster, &pending("web", 1, 3), staged("web", 1, &second));
+    cluster.settle();
+    assert_eq!(spread(&cluster, "web", 1..=1), [2]);
+}
+
+#[test]
+fn of_equals_home_is_the_better() {
+    let mut cluster = Cluster::default();
+    (1..=2).for_each(|number| add_node(&mut cluster, number, 100));
+    add_service(&mut cluster, "web", 10);
+    let old = on_node(&mut cluster, &pending("web", 1, 1), 2, task("web", 1));
+    wait_for_node(&mut cluster, &pending("web", 1, 2), staged("web", 1, &old));
+    cluster.settle();
+    assert_eq!(spread(&cluster, "web", 1..=2), [0, 2]);
+}
+
+#[test]
+fn what_is_missing_at_home_is_told_without_the_share_of_the_replaced_task() {
+    let (mut cluster, old) = full_node();
+    add_revision(&mut cluster, "web", 2, &reserving(110), FIXED_PORT);
+    let key = pending("web", 1, 2);
+    wait_for_node(&mut cluster, &key, Task { revision: 2, ..staged("web", 1, &old) });
+    cluster.settle();
+    let obstacles = status_of(&cluster, &key).unwrap().obstacles;
+    assert_eq!(obstacles[0].detail, "n1 needs 10Mi more memory");
 }
 
 #[test]

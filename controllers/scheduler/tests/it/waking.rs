@@ -70,3 +70,9 @@ fn a_task_that_takes_something_touches_nobody_else() {
         [Group::of(&task("db", 3))]
     );
 }
+
+#[test]
+fn a_group_whose_last_task_was_placed_is_not_planned_again() {
+    let mut cluster = cluster();
+    assert_eq!(apply(&mut cluster.world, &Key::Task(pending("web", 1, 1)), None), []);
+}
