@@ -314,10 +314,15 @@ impl<C: Controller> Core<C> {
         }
         for _ in 0..PLANS_PER_PASS {
             let Some(key) = self.queue.pop() else { break };
-            if self.states.get(&key).is_some_and(|state| state.must_rest(now)) {
+            if let Some(state) = self.states.get(&key).filter(|state| state.must_rest(now)) {
+                // Another refusal may have moved the end of the back-off behind the timer that woke this key.
+                if let Some(instant) = state.not_before().filter(|instant| *instant > now) {
+                    self.queue.push_at(key, instant);
+                }
                 continue;
             }
             let plan = C::plan(&self.world, &key, Moment { now, cut: self.cut.revision() });
+            tracing::trace!(controller = C::NAME, cut = self.cut.revision(), ?key, ?plan, "planned");
             self.start(now, key, plan, &mut transactions);
         }
         if self.queue.has_ready() {

@@ -28,6 +28,11 @@ impl KeyState {
         self.in_flight > 0 || self.wait_for.is_some() || self.not_before.is_some_and(|instant| instant > now)
     }
 
+    /// When the back-off ends.
+    pub(super) fn not_before(&self) -> Option<Timestamp> {
+        self.not_before
+    }
+
     /// Whether there is nothing left to remember.
     pub(super) fn is_idle(&self) -> bool {
         self.in_flight == 0 && self.wait_for.is_none()

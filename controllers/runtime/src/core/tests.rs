@@ -18,6 +18,9 @@ use crate::table::{Entry, Stamp, Table};
 
 struct Numbering;
 
+/// The name of a node for which two statuses are written.
+const PAIR: &str = "pair";
+
 struct Nodes {
     nodes: Table<NodeId, NodeSpec>,
     statuses: Table<NodeId, NodeStatus>,
@@ -74,6 +77,10 @@ impl Controller for Numbering {
         if world.statuses.get(node).is_none() {
             let number = i64::try_from(world.statuses.len()).unwrap() + 1;
             plan.write(Number { node: node.clone(), number, spec: spec.stamp.modified, own: Expect::Absent });
+            if spec.name == PAIR {
+                let twin = NodeId::from_random(u64::MAX);
+                plan.write(Number { node: twin, number, spec: spec.stamp.modified, own: Expect::Absent });
+            }
         }
         plan
     }
@@ -195,6 +202,24 @@ fn a_failed_write_is_tried_again_after_a_delay() {
     let wake = core.wake_at().unwrap();
     assert!(wake > START);
     assert_eq!(commits(core.handle(wake, Input::Tick)).len(), 1);
+}
+
+#[test]
+fn a_key_of_which_two_writes_failed_is_tried_again_whichever_back_off_is_longer() {
+    for seed in 0..20 {
+        let mut core = Core::<Numbering>::new("c", fastrand::Rng::with_seed(seed));
+        core.handle(START, Input::Leading { fence: 5 });
+        let pair = seen(&Key::Node(node(0)), &spec(PAIR), 9);
+        let transactions = commits(core.handle(START, Input::Resync { revision: 10, entries: vec![pair] }));
+        assert_eq!(transactions.len(), 2);
+        let failed = transactions.into_iter().map(|(id, _)| (id, Answer::Failed)).collect();
+        core.handle(START, Input::Answered(failed));
+        let mut again = Vec::new();
+        while again.is_empty() {
+            let wake = core.wake_at().expect("it sleeps for ever");
+            again = commits(core.handle(wake, Input::Tick));
+        }
+    }
 }
 
 #[test]
