@@ -1,1 +1,3 @@
-//! .
+//! Skep as a whole: the simulator.
+
+pub mod sim;

@@ -1,0 +1,203 @@
+//! The simulator: all controllers twice over, agents on simulated machines and a person who edits, through the real etcd
+//! client on the fake etcd, under one seed, in virtual time, while everything that can go wrong does.
+//!
+//! What runs is what the binaries run. Only the network, the clock, randomness and the container engine are the simulator's.
+
+mod campaign;
+mod director;
+mod fault;
+mod machine;
+mod oracle;
+mod pause;
+mod plant;
+mod process;
+mod trace;
+mod user;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use skep_api::ident::NodeId;
+use skep_store::fake::FakeEtcd;
+use skep_store::{Config, Store};
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+pub use campaign::{Campaign, Totals};
+pub use fault::{Counts, Fault};
+pub use oracle::invariant::{Invariant, Violation};
+pub use plant::Plant;
+
+use director::Director;
+use fault::{Menu, Tally};
+use machine::Machine;
+use oracle::Oracle;
+use oracle::invariant::{CONVERGES, QUIET};
+use oracle::rest::Found;
+use process::{Ground, Process, Role};
+use wire::Weather;
+
+/// How long faults and edits go on.
+const STORM: Duration = Duration::from_secs(60);
+/// How long the cluster may take after that until it is what is wanted.
+const CONVERGENCE_LIMIT: Duration = Duration::from_secs(180);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long it must have written nothing before it counts as at rest.
+const SETTLED: Duration = Duration::from_secs(16);
+/// How long it must stay so, without a single write.
+const REST: Duration = Duration::from_secs(60);
+/// How many processes of each controller there are.
+const INSTANCES: usize = 2;
+/// How many machines there are.
+const MACHINES: [usize; 2] = [3, 4];
+
+/// What became of one seed.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The first invariant that was broken.
+    pub violation: Option<Violation>,
+    /// The end of the history.
+    pub last_lines: Vec<String>,
+    /// A hash of the whole history: the same seed has the same.
+    pub trace: u64,
+    /// How many commits there were.
+    pub commits: u64,
+    /// How much time passed within.
+    pub elapsed: Duration,
+    /// How often each fault happened.
+    pub faults: Counts,
+}
+
+/// How a seed runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// The bug that is planted, if any.
+    pub plant: Option<Plant>,
+    /// How many of the last lines of the history are kept.
+    pub lines: usize,
+}
+
+/// Runs one seed, on this thread.
+///
+/// # Errors
+/// If this machine has no more room for a runtime.
+pub fn run(seed: u64, options: Options) -> std::io::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    Ok(LocalSet::new().block_on(&runtime, simulate(seed, options)))
+}
+
+async fn simulate(seed: u64, Options { plant, lines }: Options) -> Outcome {
+    let etcd = FakeEtcd::new();
+    let oracle = Oracle::of(&etcd, lines);
+    let tally = Tally::default();
+    let menu = Menu::draw(&mut fastrand::Rng::with_seed(seed));
+    let weather = Weather { menu, tally: tally.clone(), calm_from: Instant::now() + STORM, plant };
+    let ground = Ground { etcd, weather, oracle: oracle.clone(), seed };
+    if let Err(error) = play(&ground).await {
+        oracle.accuse(CONVERGES, error);
+    }
+    let (trace, commits) = oracle.trace();
+    let (violation, last_lines) = (oracle.violation(), oracle.last_lines());
+    Outcome { seed, violation, last_lines, trace, commits, elapsed: oracle.elapsed(), faults: tally.counts() }
+}
+
+async fn play(ground: &Ground) -> Result<(), String> {
+    found_cluster(ground).await.map_err(|error| error.to_string())?;
+    let mut director = Director::new(ground.clone(), cast(ground));
+    while !ground.weather.is_calm() && ground.oracle.violation().is_none() {
+        director.storm().await;
+    }
+    director.calm().await;
+    if ground.oracle.violation().is_none() {
+        converge(ground, &mut director).await;
+    }
+    director.end().await;
+    Ok(())
+}
+
+/// Makes the etcd a cluster, as `skep up` does.
+async fn found_cluster(ground: &Ground) -> Result<(), skep_store::Error> {
+    let seed = ground.random("cluster").u64(..);
+    let founder = oracle::writers::Client { role: Role::User, node: None, holder: String::new() };
+    ground.oracle.introduce("", founder);
+    let store = Store::over(ground.etcd.perfect_channel(), Config::new(Vec::new(), seed)).await?;
+    let identity = store.bootstrap().await?;
+    ground.oracle.set_cluster(&identity.cluster);
+    ground.oracle.dismiss("");
+    Ok(())
+}
+
+fn cast(ground: &Ground) -> Vec<Process> {
+    let controllers = Role::CONTROLLERS.into_iter();
+    let mut processes: Vec<Process> = controllers
+        .flat_map(|role| (0..INSTANCES).map(move |index| Process::new(role, index, None)))
+        .collect();
+    let machines = ground.random("machines").choice(MACHINES).unwrap_or_default();
+    processes.extend(
+        (0..machines).map(|index| Process::new(Role::Agent, index, Some(Machine::new(ground, index)))),
+    );
+    processes.push(Process::new(Role::User, 0, None));
+    processes
+}
+
+/// Waits until the cluster is at rest and what is wanted, and then watches that it stays so.
+async fn converge(ground: &Ground, director: &mut Director) {
+    let oracle = &ground.oracle;
+    let deadline = Instant::now() + CONVERGENCE_LIMIT;
+    let mut busy = (oracle.busy_at(), Instant::now());
+    loop {
+        watch_over(director, LOOK).await;
+        if oracle.violation().is_some() {
+            return;
+        }
+        if oracle.busy_at() != busy.0 {
+            busy = (oracle.busy_at(), Instant::now());
+        }
+        let verdict = oracle.check_rest(&machines(director));
+        let is_settled = busy.1.elapsed() >= SETTLED;
+        match verdict {
+            Ok(()) if is_settled => break,
+            Err(violation) if Instant::now() >= deadline => {
+                return oracle.accuse(
+                    violation.invariant,
+                    format!("after {CONVERGENCE_LIMIT:?}: {}", violation.detail),
+                );
+            }
+            Ok(()) if Instant::now() >= deadline => {
+                return oracle
+                    .accuse(QUIET, format!("after {CONVERGENCE_LIMIT:?} there is still something to write"));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let at_rest = oracle.busy_at();
+    watch_over(director, REST).await;
+    if oracle.busy_at() != at_rest {
+        oracle.accuse(QUIET, format!("r{} was written at rest", oracle.busy_at()));
+    }
+    if let Err(violation) = oracle.check_rest(&machines(director)) {
+        oracle.accuse(violation.invariant, format!("after {REST:?} of rest: {}", violation.detail));
+    }
+}
+
+/// Lets time pass; processes that end are started again.
+async fn watch_over(director: &mut Director, span: Duration) {
+    let until = Instant::now() + span;
+    while Instant::now() < until {
+        director.look_after(Duration::ZERO).await;
+        director.restart_ended();
+        tokio::time::sleep(LOOK.min(span)).await;
+    }
+}
+
+fn machines(director: &Director) -> BTreeMap<NodeId, Vec<Found>> {
+    let present = director.processes.iter().filter(|process| !director.is_lost(process));
+    present
+        .filter_map(|process| process.machine.as_ref())
+        .map(|machine| (machine.node.clone(), machine.found()))
+        .collect()
+}

@@ -1,0 +1,228 @@
+//! What the cluster must have become once faults and edits have ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skep_api::defaults::TASK_HISTORY_LIMIT;
+use skep_api::ident::{NodeId, Uid};
+use skep_api::key::{Place, ServiceRef, TaskRef};
+use skep_api::node::NodeState;
+use skep_api::object::Service;
+use skep_api::rollout::RolloutState;
+use skep_api::task::{DesiredState, TaskState};
+use skep_runtime::table::Versioned;
+
+use super::invariant::{CONVERGES, NO_ORPHANS, OWNED, POISON_ISOLATED, QUIET, Violation};
+use super::placement::{host_ports, live_on, needs, obstacle, plus, reserved};
+use super::view::{Seen, View};
+
+/// A container of a machine: whose it is, and whether it runs.
+pub(crate) type Found = (TaskRef, bool);
+
+/// The cluster when nothing more should happen.
+pub(crate) struct Rest<'a> {
+    /// etcd.
+    pub(crate) view: &'a View,
+    /// The containers of each machine that is still there.
+    pub(crate) machines: &'a BTreeMap<NodeId, Vec<Found>>,
+}
+
+impl Rest<'_> {
+    /// Checks all of it.
+    pub(crate) fn check(&self) -> Result<(), Violation> {
+        let tasks: Vec<Seen> = self.view.tasks().collect();
+        let mut known = BTreeSet::new();
+        for service in self.view.services.invalid_keys() {
+            known.extend(self.view.uid_of(service));
+            self.check_invalid(service)?;
+        }
+        for (reference, service) in self.view.services.iter() {
+            let Some(uid) = self.view.uid_of(reference) else { continue };
+            self.check_service(reference, service, &uid, &tasks)?;
+            known.insert(uid);
+        }
+        self.check_gone(&known, &tasks)?;
+        check_history(&tasks)?;
+        self.machines.iter().try_for_each(|(node, found)| self.check_machine(node, found))
+    }
+
+    /// Whether nobody can say any more what became of the tasks there.
+    fn is_lost(&self, place: &Place) -> bool {
+        place.node().is_some_and(|node| !self.machines.contains_key(node))
+    }
+
+    fn check_invalid(&self, service: &ServiceRef) -> Result<(), Violation> {
+        let status = self.view.service_statuses.get(service);
+        let is_told = status.is_some_and(|status| {
+            status.conditions.iter().any(|condition| condition.status != skep_api::condition::Truth::True)
+        });
+        POISON_ISOLATED.check(is_told, || format!("nothing says that {service} does not decode: {status:?}"))
+    }
+
+    fn check_service(
+        &self,
+        reference: &ServiceRef,
+        service: &Versioned<Service>,
+        uid: &Uid,
+        tasks: &[Seen],
+    ) -> Result<(), Violation> {
+        let own: Vec<&Seen> = tasks.iter().filter(|task| task.task.uid == *uid).collect();
+        let wanted: Vec<&&Seen> = own.iter().filter(|task| task.is_wanted() && task.is_live()).collect();
+        let is_running =
+            |task: &Seen| task.state == TaskState::Running && task.task.desired == DesiredState::Running;
+        let running: Vec<&Seen> = wanted
+            .iter()
+            .copied()
+            .copied()
+            .filter(|task| is_running(task) && !self.is_lost(&task.key.place))
+            .collect();
+        let pending: Vec<&Seen> =
+            wanted.iter().copied().copied().filter(|task| task.key.place == Place::Pending).collect();
+        for task in &pending {
+            self.check_pending(task)?;
+        }
+        let replicas = usize::try_from(service.spec.replicas).unwrap_or(usize::MAX);
+        let is_whole = running.len() == replicas && wanted.len() == replicas;
+        let is_short = !pending.is_empty() && running.len() <= replicas;
+        CONVERGES.check(is_whole || is_short, || {
+            let words: Vec<String> = wanted
+                .iter()
+                .map(|task| format!("{} ({}, wanted {:?})", task.key, task.state, task.task.desired))
+                .collect();
+            format!("{reference} wants {replicas} and has {words:?}")
+        })?;
+        if pending.is_empty() {
+            self.check_revision(reference, service, uid, &running)?;
+        }
+        self.check_status(reference, service, uid, &running)
+    }
+
+    /// A task without a node says why, and no node fits indeed.
+    fn check_pending(&self, task: &Seen) -> Result<(), Violation> {
+        let says_why = task.status.as_ref().is_some_and(|status| !status.obstacles.is_empty());
+        CONVERGES.check(says_why, || format!("{} is pending, and nothing says why", task.key))?;
+        let fitting = self.machines.keys().find(|node| self.fits(task, node));
+        CONVERGES.check(fitting.is_none(), || format!("{} is pending, but fits on {fitting:?}", task.key))
+    }
+
+    fn fits(&self, task: &Seen, node: &NodeId) -> bool {
+        let Some(report) = self.view.reports.get(node) else { return false };
+        let on_node = live_on(self.view, node);
+        let used = plus(reserved(self.view, &on_node), needs(self.view, task));
+        let ports = host_ports(self.view, task);
+        let has_port = on_node.iter().all(|other| host_ports(self.view, other).is_disjoint(&ports));
+        obstacle(self.view, task, node).is_none()
+            && has_port
+            && used.cpus <= report.capacity.cpus
+            && used.memory <= report.capacity.memory
+    }
+
+    fn check_revision(
+        &self,
+        reference: &ServiceRef,
+        service: &Versioned<Service>,
+        uid: &Uid,
+        running: &[&Seen],
+    ) -> Result<(), Violation> {
+        let rollout = self.view.rollouts.get(uid);
+        let Some(rollout) = rollout else {
+            return Err(CONVERGES.broken(format!("{reference} has no rollout")));
+        };
+        CONVERGES.check(rollout.state == RolloutState::Completed, || {
+            format!("the rollout of {reference} does not end: {:?}", rollout.value)
+        })?;
+        let target = self.view.revisions.get(&(uid.clone(), rollout.target));
+        let is_current = target.is_some_and(|revision| {
+            revision.task == service.spec.task && revision.placement == service.spec.placement
+        });
+        CONVERGES
+            .check(is_current, || format!("{reference} runs {target:?}, which is not what is wanted"))?;
+        let old = running.iter().find(|task| task.task.revision != rollout.target);
+        CONVERGES.check(old.is_none(), || format!("{old:?} does not run revision {}", rollout.target))
+    }
+
+    /// What people are told is a recount.
+    fn check_status(
+        &self,
+        reference: &ServiceRef,
+        service: &Versioned<Service>,
+        uid: &Uid,
+        running: &[&Seen],
+    ) -> Result<(), Violation> {
+        let status = self.view.service_statuses.get(reference);
+        let Some(status) = status else { return Err(CONVERGES.broken(format!("{reference} has no status"))) };
+        let target = self.view.rollouts.get(uid).map(|rollout| rollout.target);
+        let updated = running.iter().filter(|task| Some(task.task.revision) == target).count();
+        let told = (status.observed_version, status.desired, status.running, status.updated);
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let counted = (service.stamp.modified, service.spec.replicas, count(running.len()), count(updated));
+        CONVERGES.check(told == counted, || {
+            format!("the status of {reference} says (version, desired, running, updated) {told:?}, not {counted:?}")
+        })
+    }
+
+    /// Nothing is left of services that are gone, except on machines that nobody hears of.
+    fn check_gone(&self, known: &BTreeSet<Uid>, tasks: &[Seen]) -> Result<(), Violation> {
+        let orphans: Vec<&Seen> = tasks.iter().filter(|task| !known.contains(&task.task.uid)).collect();
+        for task in &orphans {
+            OWNED.check(task.task.desired == DesiredState::Remove, || {
+                format!("{} is wanted {:?}, but its service is gone", task.key, task.task.desired)
+            })?;
+            CONVERGES
+                .check(self.is_lost(&task.key.place), || format!("{} of a service that is gone", task.key))?;
+        }
+        let is_explained =
+            |uid: &Uid| known.contains(uid) || orphans.iter().any(|task| task.task.uid == *uid);
+        let rollout = self.view.rollouts.iter().find(|(uid, _)| !is_explained(uid));
+        CONVERGES.check(rollout.is_none(), || {
+            format!("a rollout is left of a service that is gone: {rollout:?}")
+        })?;
+        let revision = self.view.revisions.iter().find(|((uid, _), _)| !is_explained(uid));
+        CONVERGES.check(revision.is_none(), || {
+            format!("a revision is left of a service that is gone: {revision:?}")
+        })?;
+        let status = self.view.service_statuses.iter().find(|(service, _)| !self.view.services.has(service));
+        CONVERGES
+            .check(status.is_none(), || format!("a status is left of a service that is gone: {status:?}"))
+    }
+
+    /// The node is known to live; exactly one container runs for each task that runs, and none is kept that no task
+    /// explains.
+    fn check_machine(&self, node: &NodeId, found: &[Found]) -> Result<(), Violation> {
+        let is_ready =
+            self.view.node_statuses.get(node).is_some_and(|status| status.state == NodeState::Ready);
+        CONVERGES
+            .check(self.view.sessions.get(node).is_some() && is_ready, || format!("{node} is not ready"))?;
+        let running: BTreeSet<&TaskRef> =
+            found.iter().filter(|(_, runs)| *runs).map(|(task, _)| task).collect();
+        let count = found.iter().filter(|(_, runs)| *runs).count();
+        NO_ORPHANS.check(running.len() == count, || {
+            format!("two containers of one task run on {node}: {found:?}")
+        })?;
+        for (task, runs) in found {
+            let seen = self.view.task_at(task);
+            let state = seen.as_ref().map(|seen| seen.state);
+            let is_explained = if *runs { state == Some(TaskState::Running) } else { seen.is_some() };
+            NO_ORPHANS.check(is_explained, || {
+                format!("a container of {task} is on {node} (running: {runs}), but the task is {state:?}")
+            })?;
+        }
+        for task in live_on(self.view, node).iter().filter(|task| task.state == TaskState::Running) {
+            NO_ORPHANS.check(running.contains(&task.key), || {
+                format!("{} runs, but its container does not", task.key)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn check_history(tasks: &[Seen]) -> Result<(), Violation> {
+    let mut ended = BTreeMap::new();
+    for task in tasks.iter().filter(|task| !task.is_live()) {
+        let count = ended.entry(task.slot()).or_insert(0_usize);
+        *count += 1;
+        QUIET.check(*count <= TASK_HISTORY_LIMIT + 1, || {
+            format!("{} tasks of slot {} of {} have ended", count, task.task.slot, task.task.service)
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! A person who edits: creates, scales, changes, deletes and breaks services, and relabels nodes, as the CLI would write it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use skep_api::ident::Stack;
+use skep_api::key::{Key, ServiceRef, prefix};
+use skep_api::node::{Availability, NodeSpec};
+use skep_api::object::Object;
+use skep_store::{Guard, KeyValue, Put, Range, Store, Txn};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::machine::MEMORY_MIB;
+
+/// The versions of the image that services run.
+pub(crate) const IMAGE_VERSIONS: std::ops::RangeInclusive<u64> = 1..=4;
+/// The longest pause between two edits.
+const PAUSE: Duration = Duration::from_secs(8);
+/// The zones that nodes are labelled with.
+const ZONES: [&str; 2] = ["a", "b"];
+/// What is written under a service's key and is no service.
+const GARBAGE: [&str; 4] =
+    ["{{{", "kind: Service\nspec: 3\n", "\0\u{1}", "apiVersion: skep/v1\nkind: Service\n"];
+
+/// The services that there may be. Some pairs exclude each other: `big-*` fill a machine, `port-*` want the same port.
+const CAST: [Character; 7] = [
+    Character { name: "web", replicas: 5, memory_mib: 0, port: 0, is_zoned: false },
+    Character { name: "api", replicas: 3, memory_mib: 64, port: 0, is_zoned: false },
+    Character { name: "big-a", replicas: 3, memory_mib: MEMORY_MIB - 300, port: 0, is_zoned: false },
+    Character { name: "big-b", replicas: 3, memory_mib: MEMORY_MIB - 400, port: 0, is_zoned: false },
+    Character { name: "port-a", replicas: 3, memory_mib: 0, port: 8080, is_zoned: false },
+    Character { name: "port-b", replicas: 3, memory_mib: 0, port: 8080, is_zoned: false },
+    Character { name: "zoned", replicas: 3, memory_mib: 32, port: 0, is_zoned: true },
+];
+
+/// How many of them one person has at most.
+const CAST_SIZES: std::ops::RangeInclusive<usize> = 1..=5;
+
+/// What a service is like.
+struct Character {
+    name: &'static str,
+    /// The most replicas.
+    replicas: u32,
+    memory_mib: u64,
+    port: u16,
+    is_zoned: bool,
+}
+
+/// A service of the cast, with its name.
+#[derive(Clone)]
+struct Part {
+    character: &'static Character,
+    service: ServiceRef,
+}
+
+/// What the person wants of one service.
+#[derive(Debug, Clone)]
+struct Wish {
+    replicas: u32,
+    version: u64,
+    /// Makes templates differ that are otherwise alike.
+    variant: u64,
+    delay_ms: u64,
+}
+
+/// A person at work.
+pub(crate) struct User {
+    store: Store,
+    random: fastrand::Rng,
+    until: Instant,
+    cast: Vec<Part>,
+    wishes: BTreeMap<&'static str, Wish>,
+}
+
+impl User {
+    /// A person who edits until `until`.
+    pub(crate) fn new(store: Store, mut random: fastrand::Rng, until: Instant) -> Self {
+        let parts = CAST.iter().filter_map(|character| {
+            let name = character.name.parse().ok()?;
+            Some(Part { character, service: ServiceRef::new(Stack::default(), name) })
+        });
+        let mut cast: Vec<Part> = parts.collect();
+        random.shuffle(&mut cast);
+        cast.truncate(random.usize(CAST_SIZES));
+        Self { store, random, until, cast, wishes: BTreeMap::new() }
+    }
+
+    /// Works until the time is over, and leaves no garbage behind but what is meant to stay.
+    pub(crate) async fn work(mut self, shutdown: &CancellationToken) {
+        while Instant::now() < self.until && !shutdown.is_cancelled() {
+            self.act().await;
+            let pause = PAUSE.mul_f64(self.random.f64().powi(2));
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        shutdown.cancelled().await;
+    }
+
+    async fn act(&mut self) {
+        let Some(part) = self.random.choice(&self.cast).cloned() else { return };
+        let key = part.key();
+        let Ok(found) = self.store.get(&key).await else { return };
+        let found = found.entries.into_iter().next();
+        match (found, self.random.u32(..20)) {
+            (_, 0 | 1) => self.edit_node().await,
+            (None, _) => self.create(&part).await,
+            (Some(kv), 2 | 3) => self.delete(&kv, &part).await,
+            (Some(kv), 4) => {
+                self.delete(&kv, &part).await;
+                self.create(&part).await;
+            }
+            (Some(kv), 5) => self.break_it(&kv, &part).await,
+            (Some(kv), _) => self.edit(&kv, &part).await,
+        }
+    }
+
+    async fn create(&mut self, part: &Part) {
+        let character = part.character;
+        let wish = Wish {
+            replicas: self.random.u32(1..=character.replicas),
+            version: self.random.u64(IMAGE_VERSIONS),
+            variant: 0,
+            delay_ms: self.random.choice([0, 500, 2000]).unwrap_or_default(),
+        };
+        let (key, claim) = (part.key(), part.claim());
+        let txn = Txn::new()
+            .guard(Guard::absent(key.clone()))
+            .guard(Guard::absent(claim.clone()))
+            .put(Put::new(key, wish.manifest(character)))
+            .put(Put::new(claim, part.service.to_string()));
+        self.commit(&txn).await;
+        self.wishes.insert(character.name, wish);
+    }
+
+    async fn edit(&mut self, found: &KeyValue, part: &Part) {
+        let character = part.character;
+        let Some(wish) = self.wishes.get_mut(character.name) else { return };
+        if self.random.bool() {
+            wish.replicas = self.random.u32(0..=character.replicas);
+        } else if self.random.bool() {
+            wish.version = self.random.u64(IMAGE_VERSIONS);
+        } else {
+            wish.variant = self.random.u64(..3);
+        }
+        let key = part.key();
+        let value = wish.manifest(character);
+        let txn = Txn::new().guard(Guard::modified(key.clone(), found.modified)).put(Put::new(key, value));
+        self.commit(&txn).await;
+    }
+
+    async fn delete(&self, found: &KeyValue, part: &Part) {
+        let key = part.key();
+        let txn =
+            Txn::new().guard(Guard::modified(key.clone(), found.modified)).delete(key).delete(part.claim());
+        self.commit(&txn).await;
+    }
+
+    /// As somebody does who puts by hand what is no service.
+    async fn break_it(&mut self, found: &KeyValue, part: &Part) {
+        let key = part.key();
+        let value = self.random.choice(GARBAGE).unwrap_or_default();
+        let txn = Txn::new().guard(Guard::modified(key.clone(), found.modified)).put(Put::new(key, value));
+        self.commit(&txn).await;
+    }
+
+    async fn edit_node(&mut self) {
+        let Ok(listing) = self.store.list(&Range::prefix(prefix::NODES)).await else { return };
+        let Some(kv) = self.random.choice(&listing.entries) else { return };
+        let Some(key) = Key::parse(&kv.key) else { return };
+        let Ok(Object::Node(old)) = Object::decode(&key, &kv.value) else { return };
+        let zone = self.random.choice(ZONES).unwrap_or_default();
+        let is_paused = self.random.u32(..4) == 0;
+        let availability = if is_paused { Availability::Pause } else { Availability::Active };
+        let mut spec = NodeSpec { availability, ..(*old).clone() };
+        spec.labels.insert("zone".to_owned(), zone.to_owned());
+        if let Ok(value) = Object::from(spec).encode(&key) {
+            let txn = Txn::new().guard(Guard::modified(key.clone(), kv.modified)).put(Put::new(key, value));
+            self.commit(&txn).await;
+        }
+    }
+
+    /// Whatever comes of it, the next look at etcd tells.
+    async fn commit(&self, txn: &Txn) {
+        let _ = self.store.commit(txn).await;
+    }
+}
+
+impl Part {
+    fn key(&self) -> Key {
+        Key::Service(self.service.clone())
+    }
+
+    fn claim(&self) -> Key {
+        Key::name_claim(&self.service)
+    }
+}
+
+impl Wish {
+    fn manifest(&self, character: &Character) -> String {
+        let Character { name, memory_mib, port, is_zoned, .. } = character;
+        let Self { replicas, version, variant, delay_ms } = self;
+        let mut text = format!(
+            "apiVersion: skep/v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  replicas: {replicas}\n  \
+             restart: {{delay: {delay_ms}ms}}\n  task:\n    image: \"app:{version}\"\n    \
+             env: {{VARIANT: \"{variant}\"}}\n"
+        );
+        if *memory_mib > 0 {
+            text += &format!("    resources: {{reservations: {{memory: {memory_mib}Mi}}}}\n");
+        }
+        if *port > 0 {
+            text += &format!("  ports: [{{target: 80, published: {port}, mode: host}}]\n");
+        }
+        if *is_zoned {
+            text += "  placement: {constraints: [\"node.labels.zone == a\"]}\n";
+        }
+        text
+    }
+}
