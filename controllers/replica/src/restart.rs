@@ -1,7 +1,6 @@
 //! What follows a task that ended, or whose node is lost, while it was wanted.
 
-use skep_api::service::RestartCondition;
-use skep_api::task::{Cause, DesiredState, TaskState, TaskStatus};
+use skep_api::task::{Cause, DesiredState, TaskStatus};
 use skep_api::time::{Span, Timestamp};
 use skep_runtime::plan::Plan;
 use skep_runtime::tasks::Run;
@@ -29,9 +28,6 @@ pub(crate) fn succeed(
     let is_restart = over.task.revision == revision;
     let alive = slot.alive_besides(Some(over));
     if !scope.rollout.may_make(revision) || alive.len() > 1 {
-        return;
-    }
-    if is_restart && !is_restarted(scope.spec().restart.condition, over.state) {
         return;
     }
     if !is_restart && !scope.is_rollout_current() {
@@ -78,15 +74,6 @@ pub(crate) fn promote(slot: &SlotView<'_>, staged: &Run<'_>, now: Timestamp, pla
     let stands_on = others.filter(|run| run.is_lost() || staged.task.replaces.as_ref() == Some(&run.at.name));
     let because = stands_on.map(Run::still_over).collect();
     plan.write(Change::Promote(Raise::new(staged, DesiredState::Running, because)));
-}
-
-/// Whether a task that is over in `state` is followed by another of its kind.
-pub(crate) fn is_restarted(condition: RestartCondition, state: TaskState) -> bool {
-    match condition {
-        RestartCondition::Any => true,
-        RestartCondition::OnFailure => state != TaskState::Complete,
-        RestartCondition::None => false,
-    }
 }
 
 /// Both instants are by the clock of the task's own node.

@@ -68,11 +68,14 @@ fn put<C: Controller>(
 ) -> Result<(), String> {
     let key = names.resolve(key);
     let key = Key::parse(&key).ok_or_else(|| format!("{key} is not a key"))?;
-    match value {
-        Value::Null => scene.delete(key.clone()),
-        Value::String(text) => scene.put_text(key.clone(), &names.resolve(text)),
-        value => scene.put_text(key.clone(), &names.resolve(&value.to_string())),
-    };
+    if value.is_null() {
+        scene.delete(key.clone());
+    } else if let Value::String(text) = value {
+        scene.put_text(key.clone(), &names.resolve(text));
+    } else {
+        scene.put_text(key.clone(), &names.resolve(&value.to_string()));
+        scene.object(&key).ok_or_else(|| format!("what the world has at {key} does not decode"))?;
+    }
     if let (Key::Service(service), Some(uid)) = (&key, scene.uid(&key)) {
         names.0.insert(format!("UID({service})"), uid.to_string());
         names.0.insert(format!("\"VERSION({service})\""), scene.revision().to_string());
@@ -87,7 +90,8 @@ fn compare(
     expect: Map<String, Value>,
 ) -> Result<(), String> {
     let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let mut changed: Vec<&String> = keys.into_iter().filter(|key| before.get(*key) != after.get(*key)).collect();
+    let mut changed: Vec<&String> =
+        keys.into_iter().filter(|key| before.get(*key) != after.get(*key)).collect();
     let mut differences = Vec::new();
     for (pattern, wanted) in expect {
         let pattern = names.resolve(&pattern);

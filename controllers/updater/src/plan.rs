@@ -10,7 +10,8 @@ use crate::rollout::{self, Scope};
 use crate::sweep;
 use crate::world::World;
 
-/// Plans the service named `name`. Nothing is done for a spec or a rollout that does not decode.
+/// Plans the service named `name`. Nothing is done for a spec or a rollout that does not decode. What nobody needs is
+/// forgotten only while the rollout rests, for that stands on the rollout.
 pub(crate) fn plan(world: &World, name: &ServiceRef, at: Moment) -> Plan<Change> {
     let mut plan = Plan::default();
     let (Some(uid), Some(service)) = (world.services.uid(name), world.services.get(name)) else {
@@ -28,7 +29,9 @@ pub(crate) fn plan(world: &World, name: &ServiceRef, at: Moment) -> Plan<Change>
         }
         Some(old) => {
             progress::advance(world, &scope, old, &mut plan);
-            sweep::trim(world, &scope, old, &mut plan);
+            if plan.changes.is_empty() {
+                sweep::trim(world, &scope, old, &mut plan);
+            }
         }
     }
     plan

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use skep_api::rollout::{Batch, Rollout, RolloutState, Waiting};
 use skep_api::task::{DesiredState, Slot};
-use skep_api::time::Span;
 use skep_runtime::plan::Plan;
 use skep_runtime::table::Versioned;
 use skep_runtime::tasks::Run;
@@ -52,24 +51,25 @@ pub(crate) fn next_batch(slots: &BTreeMap<Slot, Stage>, parallelism: u32) -> Bat
 /// The next step of a rollout that speaks of the spec as it is.
 pub(crate) fn advance(world: &World, scope: &Scope<'_>, old: &Versioned<Rollout>, plan: &mut Plan<Change>) {
     let is_settled = old.state == RolloutState::Completed && old.stable == Some(old.target);
-    if is_settled || old.is_held() {
+    if is_settled || !matches!(old.state, RolloutState::Updating | RolloutState::Completed) {
         return;
     }
     let slots = slots(world, scope, old.target);
-    let next = match old.state {
-        RolloutState::Completed => Some(with_stable(old, &slots)),
-        RolloutState::Updating | RolloutState::RollbackStarted if is_complete(scope, &slots) => {
-            plan.note(
-                format!("Service/{}", scope.name),
-                "RolloutCompleted",
-                format!("every slot is on revision {}", old.target),
-            );
-            Some(completed(old, &slots))
+    let next = if old.state == RolloutState::Completed {
+        with_stable(old, &slots)
+    } else if is_complete(scope, &slots) {
+        let message = format!("every slot is on revision {}", old.target);
+        plan.note(format!("Service/{}", scope.name), "RolloutCompleted", message);
+        Rollout {
+            state: RolloutState::Completed,
+            batch: Batch::All,
+            waiting: None,
+            ..with_stable(old, &slots)
         }
-        RolloutState::Updating | RolloutState::RollbackStarted => moved(scope, old, &slots, plan),
-        RolloutState::Paused | RolloutState::RollbackPaused | RolloutState::RollbackCompleted => None,
+    } else {
+        moved(scope, old, &slots, plan)
     };
-    if let Some(next) = next.filter(|next| *next != *old.value) {
+    if next != *old.value {
         plan.write(scope.advance(old, next));
     }
 }
@@ -77,15 +77,6 @@ pub(crate) fn advance(world: &World, scope: &Scope<'_>, old: &Versioned<Rollout>
 fn is_complete(scope: &Scope<'_>, slots: &BTreeMap<Slot, Stage>) -> bool {
     let wanted = scope.service.spec.replicas as usize;
     slots.len() == wanted && slots.values().all(|stage| *stage == Stage::There)
-}
-
-fn completed(old: &Rollout, slots: &BTreeMap<Slot, Stage>) -> Rollout {
-    let state = if old.state == RolloutState::RollbackStarted {
-        RolloutState::RollbackCompleted
-    } else {
-        RolloutState::Completed
-    };
-    Rollout { state, batch: Batch::All, waiting: None, ..with_stable(old, slots) }
 }
 
 /// A revision is stable only if some slot has really run it: a service without replicas has proved nothing.
@@ -100,26 +91,20 @@ fn moved(
     old: &Rollout,
     slots: &BTreeMap<Slot, Stage>,
     plan: &mut Plan<Change>,
-) -> Option<Rollout> {
-    let Batch::Slots(batch) = &old.batch else { return None };
-    let is_there = |slot: &Slot| slots.get(slot).is_none_or(|stage| *stage == Stage::There);
-    if !batch.iter().all(is_there) {
-        return Some(Rollout { waiting: None, ..old.clone() });
-    }
+) -> Rollout {
     let policy = &scope.service.spec.update;
-    let next = next_batch(slots, policy.parallelism);
-    if matches!(&next, Batch::Slots(slots) if slots.is_empty()) {
-        return Some(Rollout { waiting: None, ..old.clone() });
+    let at_rest = Rollout { waiting: None, ..old.clone() };
+    let Batch::Slots(batch) = &old.batch else { return at_rest };
+    let is_there = |slot: &Slot| slots.get(slot).is_none_or(|stage| *stage == Stage::There);
+    let is_last = slots.values().all(|stage| *stage != Stage::Behind);
+    if is_last || !batch.iter().all(is_there) {
+        return at_rest;
     }
-    let waiting = old.waiting.clone().unwrap_or_else(|| Waiting {
-        reason: "Delay".to_owned(),
-        since: scope.at.now,
-        until: Some(scope.at.now.after(policy.delay)),
-    });
-    let until = waiting.since.after(policy.delay);
-    if policy.delay == Span::default() || until <= scope.at.now {
-        return Some(Rollout { batch: next, waiting: None, ..old.clone() });
+    let since = old.waiting.as_ref().map_or(scope.at.now, |waiting| waiting.since);
+    let until = since.after(policy.delay);
+    if until <= scope.at.now {
+        return Rollout { batch: next_batch(slots, policy.parallelism), ..at_rest };
     }
     plan.look_again_at(until);
-    Some(Rollout { waiting: Some(Waiting { until: Some(until), ..waiting }), ..old.clone() })
+    Rollout { waiting: Some(Waiting { reason: "Delay".to_owned(), since, until: Some(until) }), ..at_rest }
 }

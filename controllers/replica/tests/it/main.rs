@@ -1,6 +1,8 @@
 //! Replica against worlds in memory: single decisions as cases in YAML, lives of a service step by step, and random
 //! lives with the rules that hold in all of them.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // What helps tests fails as tests do.
+
 mod cases;
 mod lives;
 mod rules;

@@ -14,6 +14,8 @@ pub(crate) struct Rules {
     before: BTreeMap<TaskName, Seen>,
     gone: BTreeSet<TaskName>,
     followed: BTreeMap<TaskName, TaskName>,
+    /// Slots whose task served when it was stopped for an update, and whose new one does not serve yet.
+    taken_down: BTreeSet<Slot>,
 }
 
 impl Rules {
@@ -56,19 +58,18 @@ impl Rules {
         }
     }
 
-    /// A task that runs is stopped for an update only while no other slot is down by such a stop: the parallelism is 1.
-    fn check_parallelism(&self, tasks: &[Seen]) {
+    /// A task that serves is stopped for an update only while no other slot is down by such a stop: the parallelism is 1.
+    fn check_parallelism(&mut self, tasks: &[Seen]) {
         let slots = by_slot(tasks);
-        let stopped = |seen: &&Seen| {
-            let was_serving = self.before.get(&seen.at.name).is_some_and(Seen::is_serving);
-            was_serving && seen.is_alive() && seen.task.desired == DesiredState::Shutdown
-        };
-        let updated: Vec<&Slot> = tasks.iter().filter(stopped).map(|seen| &seen.task.slot).collect();
-        let down = slots.values().filter(|tasks| is_down_by_update(tasks)).count();
-        assert!(
-            updated.is_empty() || down <= 1,
-            "{updated:?} stopped while {down} slots are down: {tasks:#?}"
-        );
+        self.taken_down.retain(|slot| slots.get(slot).is_some_and(|tasks| is_down_by_update(tasks)));
+        let was_serving = |seen: &&Seen| self.before.get(&seen.at.name).is_some_and(Seen::is_serving);
+        let stopped = tasks.iter().filter(was_serving);
+        let stopped = stopped.filter(|seen| seen.is_alive() && seen.task.desired == DesiredState::Shutdown);
+        let stopped: BTreeSet<Slot> = stopped.map(|seen| seen.task.slot.clone()).collect();
+        if !stopped.is_empty() {
+            self.taken_down.extend(stopped);
+            assert_eq!(self.taken_down.len(), 1, "more than one slot is down by updates: {tasks:#?}");
+        }
     }
 
     fn remember(&mut self, tasks: Vec<Seen>) {
