@@ -115,7 +115,7 @@ pub struct Container {
     pub phase: Phase,
     /// When it was last started, by the engine's clock; `None` if it never was.
     pub started: Option<Timestamp>,
-    /// The host ports that lead to it; none unless it runs.
+    /// The host ports that lead to it, in order; none unless it runs.
     pub ports: Vec<PortStatus>,
 }
 

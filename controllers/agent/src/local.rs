@@ -2,6 +2,7 @@
 
 use crate::engine::{Container, EngineError, Image};
 use crate::jobs::Outcome;
+use crate::plan::Job;
 
 /// What the agent itself knows of one task.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -78,6 +79,14 @@ impl Local {
         }
         self.sighting = Sighting::Seen(container);
         true
+    }
+
+    /// A job begins. A start uses the claim up.
+    pub(crate) fn begin(&mut self, job: &Job) {
+        self.job = Some(job.kind());
+        if matches!(job, Job::Start(_)) {
+            self.claim = None;
+        }
     }
 
     /// Takes over what came of the job. An error is one to rest after.

@@ -70,11 +70,7 @@ impl Agent {
     }
 
     fn begin(&mut self, key: &TaskRef, job: Job) {
-        let local = self.world.local_mut(key);
-        local.job = Some(job.kind());
-        if matches!(job, Job::Start(_)) {
-            local.claim = None;
-        }
+        self.world.local_mut(key).begin(&job);
         let given_up = CancellationToken::new();
         if job.kind() == JobKind::Fetch {
             self.fetches.insert(key.clone(), given_up.clone());

@@ -196,6 +196,7 @@ impl State {
             taken.push((published, port.protocol));
             ports.push(PortStatus { target: port.target, published, protocol: port.protocol });
         }
+        ports.sort();
         Ok(ports)
     }
 }

@@ -1,5 +1,15 @@
-//! The agent on this machine's Docker, with a real etcd and the demo image.
+//! The agent on this machine's Docker, with a real etcd and the demo image (`hack/demo/image`).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
 
 mod agent;
-mod docker;
+mod engine;
 mod rig;
+#[path = "../suite/mod.rs"]
+mod suite;

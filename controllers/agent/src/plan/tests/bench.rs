@@ -94,11 +94,13 @@ impl Bench {
     }
 
     fn created(&self, key: &Key) -> Option<i64> {
-        match key {
-            Key::Task(task) => self.world.task(task).map(|task| task.stamp.created),
-            Key::TaskStatus(task) => self.world.status_stamp(task).map(|stamp| stamp.created),
-            _ => None,
+        if let Key::Task(task) = key {
+            return self.world.task(task).map(|task| task.stamp.created);
         }
+        self.world
+            .status_stamp(&self.key)
+            .map(|stamp| stamp.created)
+            .filter(|_| matches!(key, Key::TaskStatus(_)))
     }
 
     pub(super) fn delete(&mut self, key: &Key) {
@@ -176,10 +178,10 @@ impl Bench {
 
     /// The one job that is planned.
     pub(super) fn job(&self) -> Option<Job> {
-        let mut jobs = self.plan().into_iter().filter_map(|action| match action {
-            Action::Do(job) => Some(job),
-            _ => None,
-        });
+        let mut jobs = self
+            .plan()
+            .into_iter()
+            .filter_map(|action| if let Action::Do(job) = action { Some(job) } else { None });
         let job = jobs.next();
         assert_eq!(jobs.next(), None, "one thing at a time");
         job
@@ -187,9 +189,8 @@ impl Bench {
 
     /// The one write that is planned, and whether somebody waits for it.
     pub(super) fn write(&self) -> Option<(Change, bool)> {
-        self.plan().into_iter().find_map(|action| match action {
-            Action::Write { change, is_urgent } => Some((change, is_urgent)),
-            _ => None,
+        self.plan().into_iter().find_map(|action| {
+            if let Action::Write { change, is_urgent } = action { Some((change, is_urgent)) } else { None }
         })
     }
 

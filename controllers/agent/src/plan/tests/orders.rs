@@ -116,16 +116,11 @@ impl Around {
     }
 
     fn refuse(&mut self) {
-        if matches!(self.bench.job(), Some(Job::Fetch(_) | Job::Create(_) | Job::Start(_))) {
-            self.consume_claim();
-            self.bench.learn(Outcome::Hopeless("no".to_owned()));
-        }
-    }
-
-    fn consume_claim(&mut self) {
-        if matches!(self.bench.job(), Some(Job::Start(_))) {
-            self.local().claim = None;
+        let Some(job) = self.bench.job() else { return };
+        if matches!(job, Job::Fetch(_) | Job::Create(_) | Job::Start(_)) {
+            self.local().begin(&job);
             self.has_claim = false;
+            self.bench.learn(Outcome::Hopeless("no".to_owned()));
         }
     }
 
@@ -137,6 +132,7 @@ impl Around {
             }
             return;
         };
+        self.local().begin(&job);
         let outcome = self.perform(&job);
         let learnt = lose(&job).unwrap_or(outcome);
         self.bench.learn(learnt);
@@ -159,8 +155,7 @@ impl Around {
             }
             Job::Create(_) => self.container = self.container.or(Some(Phase::Created)),
             Job::Start(_) => {
-                assert!(self.has_claim, "started without a claim");
-                self.consume_claim();
+                assert!(std::mem::take(&mut self.has_claim), "started without a claim");
                 if self.container == Some(Phase::Created) {
                     self.starts += 1;
                     self.container = Some(Phase::Running);

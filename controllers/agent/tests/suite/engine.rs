@@ -1,0 +1,199 @@
+//! What the agent relies on of any engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use skep_agent::engine::{Container, ContainerSpec, Engine, EngineError, Owner, Phase, Sight, Sights};
+use skep_agent::labels;
+use skep_api::ident::NodeId;
+
+use super::hand::{LIMIT, revision};
+
+/// An engine, and whose containers the test makes.
+pub(crate) struct Bench {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) owner: Owner,
+    /// An image that the engine has, and whose process runs until it is stopped.
+    pub(crate) image: &'static str,
+}
+
+impl Bench {
+    /// A container called `name`, which no other test uses.
+    fn spec(&self, name: &str, host_ports: &str) -> ContainerSpec {
+        let labels = labels::of_owner(&self.owner).map(|(name, value)| (name.to_owned(), value));
+        ContainerSpec {
+            name: format!("{name}.{}", self.owner.node),
+            image: self.image.to_owned(),
+            labels: labels.into_iter().collect(),
+            env: BTreeMap::from([("SKEP_TASK_NAME".to_owned(), name.to_owned())]),
+            revision: Arc::new(revision(&format!("image: {}, stopGracePeriod: 2s", self.image), host_ports)),
+        }
+    }
+
+    async fn started(&self, name: &str, host_ports: &str) -> Container {
+        let id = self.engine.create(&self.spec(name, host_ports)).await.unwrap();
+        self.engine.start(&id).await.unwrap();
+        self.engine.inspect(&id).await.unwrap()
+    }
+}
+
+/// The next sight, which must come.
+async fn next(sights: &mut Sights) -> Sight {
+    tokio::time::timeout(LIMIT, sights.next()).await.expect("a sight").expect("no end").unwrap()
+}
+
+/// The next time the container with this id is seen in another way than `known`.
+async fn next_change(sights: &mut Sights, known: &Container) -> Container {
+    loop {
+        match next(sights).await {
+            Sight::Changed(container) if container.id == known.id && container != *known => return container,
+            Sight::Changed(_) => {}
+            other @ (Sight::All(..) | Sight::Gone(_)) => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) async fn a_container_is_created_started_stopped_and_removed(bench: Bench) {
+    let spec = bench.spec("life", "");
+    let id = bench.engine.create(&spec).await.unwrap();
+    let created = bench.engine.inspect(&id).await.unwrap();
+    assert_eq!((created.phase, created.started), (Phase::Created, None));
+    assert_eq!(created.name, spec.name);
+    let has_label = |(name, value): (&String, &String)| created.labels.get(name) == Some(value);
+    assert!(spec.labels.iter().all(has_label), "{created:?}");
+    bench.engine.start(&id).await.unwrap();
+    let running = bench.engine.inspect(&spec.name).await.unwrap();
+    assert_eq!((running.phase, running.id.as_str()), (Phase::Running, id.as_str()));
+    assert!(running.started.is_some());
+    bench.engine.stop(&id).await.unwrap();
+    let ended = bench.engine.inspect(&id).await.unwrap();
+    assert!(matches!(ended.phase, Phase::Exited { .. }), "{ended:?}");
+    assert!(ended.follows(&running) && running.follows(&created) && !created.follows(&running));
+    bench.engine.remove(&id).await.unwrap();
+    let gone = bench.engine.inspect(&id).await;
+    assert!(matches!(gone, Err(EngineError::NotFound(_))), "{gone:?}");
+}
+
+pub(crate) async fn starting_what_runs_and_stopping_what_does_not_changes_nothing(bench: Bench) {
+    let running = bench.started("twice", "").await;
+    bench.engine.start(&running.id).await.unwrap();
+    assert_eq!(bench.engine.inspect(&running.id).await.unwrap(), running);
+    bench.engine.stop(&running.id).await.unwrap();
+    let ended = bench.engine.inspect(&running.id).await.unwrap();
+    bench.engine.stop(&running.id).await.unwrap();
+    assert_eq!(bench.engine.inspect(&running.id).await.unwrap(), ended);
+}
+
+pub(crate) async fn a_name_is_given_once(bench: Bench) {
+    let spec = bench.spec("name", "");
+    bench.engine.create(&spec).await.unwrap();
+    let second = bench.engine.create(&spec).await;
+    assert!(matches!(second, Err(EngineError::NameTaken(_))), "{second:?}");
+}
+
+pub(crate) async fn what_is_not_there_is_not_found(bench: Bench) {
+    let name = format!("nothing.{}", bench.owner.node);
+    for answer in [
+        bench.engine.inspect(&name).await.map(drop),
+        bench.engine.start(&name).await,
+        bench.engine.stop(&name).await,
+        bench.engine.remove(&name).await,
+        bench.engine.image("skep.invalid/nothing:1").await.map(drop),
+    ] {
+        assert!(matches!(answer, Err(EngineError::NotFound(_))), "{answer:?}");
+    }
+    let spec = ContainerSpec { image: "skep.invalid/nothing:1".to_owned(), ..bench.spec("no-image", "") };
+    let created = bench.engine.create(&spec).await;
+    assert!(matches!(created, Err(EngineError::NoSuchImage(_))), "{created:?}");
+}
+
+pub(crate) async fn an_image_that_no_registry_gives_is_refused_in_the_engine_s_words(bench: Bench) {
+    let pulled = bench.engine.pull("127.0.0.1:1/nothing:1").await;
+    assert!(matches!(&pulled, Err(EngineError::Refused(words)) if !words.is_empty()), "{pulled:?}");
+    assert!(!bench.engine.image(bench.image).await.unwrap().id.is_empty());
+}
+
+pub(crate) async fn a_running_container_has_its_automatic_host_ports(bench: Bench) {
+    let ports = "{target: 8080, mode: host}, {target: 53, protocol: udp, mode: host}";
+    let first = bench.started("ports-1", ports).await;
+    let second = bench.started("ports-2", ports).await;
+    let targets: Vec<u16> = first.ports.iter().map(|port| port.target).collect();
+    assert_eq!(targets, [53, 8080]);
+    assert!(first.ports.iter().all(|port| port.published > 0));
+    assert!(first.ports.iter().all(|port| !second.ports.contains(port)), "{first:?} {second:?}");
+    bench.engine.stop(&first.id).await.unwrap();
+    assert_eq!(bench.engine.inspect(&first.id).await.unwrap().ports, []);
+}
+
+pub(crate) async fn a_host_port_that_is_taken_refuses_the_start(bench: Bench) {
+    let first = bench.started("port-1", "{target: 8080, mode: host}").await;
+    let taken = format!("{{target: 8080, published: {}, mode: host}}", first.ports[0].published);
+    let id = bench.engine.create(&bench.spec("port-2", &taken)).await.unwrap();
+    let second = bench.engine.start(&id).await;
+    assert!(matches!(&second, Err(EngineError::Refused(words)) if words.contains("allocated")), "{second:?}");
+    assert_eq!(bench.engine.inspect(&id).await.unwrap().started, None);
+}
+
+pub(crate) async fn an_owner_sees_its_own_containers_only(bench: Bench) {
+    let own = bench.started("own", "").await;
+    let other = Owner { node: NodeId::from_random(2), ..bench.owner.clone() };
+    assert_eq!(bench.engine.list(&bench.owner).await.unwrap(), [own]);
+    assert_eq!(bench.engine.list(&other).await.unwrap(), []);
+}
+
+pub(crate) async fn a_watch_shows_everything_and_then_every_change(bench: Bench) {
+    let before = bench.started("watch-1", "").await;
+    let mut sights = bench.engine.watch(&bench.owner);
+    match next(&mut sights).await {
+        Sight::All(_, containers) => assert_eq!(containers, std::slice::from_ref(&before)),
+        other @ (Sight::Changed(_) | Sight::Gone(_)) => panic!("{other:?}"),
+    }
+    let running = bench.started("watch-2", "").await;
+    let seen = loop {
+        match next(&mut sights).await {
+            Sight::Changed(container) if container.id == running.id => break container,
+            Sight::All(..) | Sight::Changed(_) | Sight::Gone(_) => {}
+        }
+    };
+    assert_eq!(seen, running);
+    bench.engine.stop(&running.id).await.unwrap();
+    let ended = next_change(&mut sights, &running).await;
+    assert!(matches!(ended.phase, Phase::Exited { .. }), "{ended:?}");
+    bench.engine.remove(&running.id).await.unwrap();
+    loop {
+        match next(&mut sights).await {
+            Sight::Gone(id) => break assert_eq!(id, running.id),
+            Sight::Changed(_) => {}
+            other @ Sight::All(..) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Makes a test of each case.
+macro_rules! engine_contract {
+    ($attribute:meta, $bench:expr) => {
+        engine_contract! {
+            $attribute, $bench,
+            a_container_is_created_started_stopped_and_removed,
+            starting_what_runs_and_stopping_what_does_not_changes_nothing,
+            a_name_is_given_once,
+            what_is_not_there_is_not_found,
+            an_image_that_no_registry_gives_is_refused_in_the_engine_s_words,
+            a_running_container_has_its_automatic_host_ports,
+            a_host_port_that_is_taken_refuses_the_start,
+            an_owner_sees_its_own_containers_only,
+            a_watch_shows_everything_and_then_every_change,
+        }
+    };
+    ($attribute:meta, $bench:expr, $($case:ident),+ $(,)?) => {
+        $(
+            #[$attribute]
+            async fn $case() {
+                let (bench, _guard) = $bench;
+                crate::suite::engine::$case(bench).await;
+            }
+        )+
+    };
+}
+pub(crate) use engine_contract;
