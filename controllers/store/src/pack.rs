@@ -48,8 +48,7 @@ impl Store {
             let (packs, later) = plan_wave(waiting);
             waiting = Vec::new();
             let mut broken = None;
-            let mut answers =
-                stream::iter(packs).map(|pack| self.send_pack(fence, pack)).buffered(PACKS_IN_FLIGHT);
+            let mut answers = stream::iter(packs).map(|pack| self.send_pack(pack)).buffered(PACKS_IN_FLIGHT);
             while let Some(verdicts) = answers.next().await {
                 for (index, verdict) in verdicts {
                     match verdict {
@@ -72,11 +71,10 @@ impl Store {
         (0..count).map(|index| results.remove(&index).unwrap_or_else(missing)).collect()
     }
 
-    async fn send_pack(&self, fence: &[Guard], pack: Pack) -> Vec<(usize, Verdict)> {
+    async fn send_pack(&self, pack: Pack) -> Vec<(usize, Verdict)> {
         match self.send(&pack.merged).await {
             Ok(Answer::Committed(revision)) => pack.all(&Ok(Outcome::Committed { revision })),
             Ok(Answer::Refused(revision, found)) => {
-                let lost = !failed(fence, &found).is_empty();
                 let refusals =
                     pack.members.iter().map(|(_, txn)| failed(&txn.guards, &found)).collect::<Vec<_>>();
                 if refusals.iter().all(Vec::is_empty) {
@@ -84,7 +82,7 @@ impl Store {
                         .all(&Err(Error::NotApplied { reason: "refused without a reason".to_owned() }));
                 }
                 let judge = |((index, txn), failed): (Member, Vec<_>)| {
-                    let is_innocent = failed.is_empty() && !lost;
+                    let is_innocent = failed.is_empty();
                     let refused = Outcome::Refused { revision, failed };
                     (index, if is_innocent { Verdict::Again(txn) } else { Verdict::Done(Ok(refused)) })
                 };

@@ -56,7 +56,8 @@ contract! {
     follow:
         a_follower_sees_the_present_and_then_every_change,
         a_follower_lists_again_after_a_compaction,
-        a_restored_store_is_noticed;
+        a_restored_store_is_noticed,
+        a_restored_store_that_went_on_is_noticed;
     txn:
         a_refusal_names_the_guards_that_failed,
         each_kind_of_guard_holds_and_fails,

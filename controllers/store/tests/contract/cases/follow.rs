@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use skep_api::key::Key;
 use skep_store::{Error, Event, Follow, Update};
 
 use crate::server::{Server, delete, key, keys, put, soon};
@@ -103,4 +104,28 @@ pub(crate) async fn a_restored_store_is_noticed(mut server: Server) {
     };
     assert!(matches!(error, Error::Restored { .. }), "{error}");
     assert!(matches!(soon(store.list(&keys())).await, Err(Error::Restored { .. })));
+}
+
+/// Its revision says nothing any more; only the incarnation, which a restore changes, does.
+pub(crate) async fn a_restored_store_that_went_on_is_noticed(mut server: Server) {
+    let store = server.store().await;
+    store.bootstrap().await.unwrap();
+    put(&store, key(1), "a").await;
+    let backup = server.backup().await;
+    let mut follow = store.follow(vec![keys()]);
+    let mut cache = Cache::default();
+    let last = put(&store, key(1), "b").await;
+    cache.follow(&mut follow, last).await.unwrap();
+    server.restore(backup).await;
+    let other = server.store().await;
+    put(&other, Key::Incarnation, "another").await;
+    while put(&other, key(2), "x").await < last + 5 {}
+    let error = loop {
+        match soon(follow.next()).await {
+            Ok(update) => cache.apply(update),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Restored { .. }), "{error}");
+    assert!(!cache.values.contains_key(&key(2).to_string()), "nothing of the other history is told");
 }
