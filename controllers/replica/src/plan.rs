@@ -11,6 +11,7 @@ use skep_api::task::{DesiredState, Slot};
 use skep_runtime::controller::Moment;
 use skep_runtime::plan::{Guard, Plan};
 use skep_runtime::table::Versioned;
+use skep_runtime::tasks::Run;
 
 use crate::change::{Change, Stop};
 use crate::create;
@@ -122,7 +123,9 @@ fn step(scope: &Scope<'_>, slot: &SlotView<'_>, budget: &mut Budget, plan: &mut 
         (current, Some(staged)) if update::is_obsolete(staged, current, revision) => {
             plan.write(Change::Stop(Stop::new(staged, DesiredState::Shutdown, scope.unchanged())));
         }
-        (_, Some(staged)) if !staged.is_alive() => restart::succeed(scope, slot, staged, revision, plan),
+        (current, Some(staged)) if !staged.is_alive() && current.is_none_or(Run::is_alive) => {
+            restart::succeed(scope, slot, staged, revision, plan);
+        }
         (Some(current), Some(staged)) => update::hand_over(scope, current, staged, budget, plan),
         (None, Some(staged)) => restart::promote(slot, staged, scope.at.now, plan),
     }

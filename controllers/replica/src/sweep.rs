@@ -9,8 +9,12 @@ use crate::change::{Change, Forget, Stop};
 use crate::world::World;
 
 /// Removes the tasks of the service that had the uid `uid`. A uid never returns, so nothing about the service is compared.
+/// If the service is there, it was only taken for gone because a list brings its rollout before its spec.
 pub(crate) fn plan(world: &World, uid: &Uid) -> Plan<Change> {
     let mut plan = Plan::default();
+    if world.services.has(uid) {
+        return plan;
+    }
     for run in world.tasks.slots(uid).into_values().flatten() {
         if run.is_ended() {
             plan.write(Change::Stop(Stop::Forget(Forget::new(&run, vec![run.still_over()]))));

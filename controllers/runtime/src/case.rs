@@ -145,3 +145,29 @@ impl Names {
         self.0.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expectation_names_fields_that_matter_and_a_star_stands_for_any_end() {
+        let found = serde_json::json!({"a": 1, "b": [{"c": 2, "d": 3}], "e": null});
+        assert!(holds(&found, &serde_json::json!({"a": 1, "b": [{"d": 3}], "f": null})));
+        assert!(!holds(&found, &serde_json::json!({"a": 2})));
+        assert!(!holds(&found, &serde_json::json!({"b": [{"d": 2}]})));
+        assert!(is_meant("/a/web.1.*", "/a/web.1.00001") && !is_meant("/a/web.1", "/a/web.1.00001"));
+    }
+
+    #[test]
+    fn what_changes_unexpectedly_and_what_does_not_change_are_told() {
+        let before = BTreeMap::from([("/a".to_owned(), Value::from(1))]);
+        let after = BTreeMap::from([("/b".to_owned(), Value::from(1))]);
+        let expect = |text: &str| serde_json::from_str(text).unwrap();
+        let told = |text| compare(&before, &after, &Names::default(), expect(text));
+        assert_eq!(told(r#"{"/a": null, "/b": 1}"#), Ok(()));
+        assert!(told(r#"{"/b": 1}"#).is_err(), "/a vanishes unexpectedly");
+        assert!(told(r#"{"/a": null, "/b": 2}"#).is_err());
+        assert!(told(r#"{"/a": null, "/b": 1, "/c": 1}"#).is_err(), "/c never comes");
+    }
+}

@@ -15,7 +15,8 @@ use crate::table::{Entry, Stamp, Table, Versioned};
 pub enum Subject {
     /// The service of this name, which may not exist (any more).
     Service(ServiceRef),
-    /// What a service with this uid left behind. A uid never returns, so this needs no guard.
+    /// What a service with this uid left behind. A uid never returns, so this needs no guard; but a planner must look
+    /// whether the service has come into sight since this was queued.
     Gone(Uid),
 }
 
@@ -72,6 +73,11 @@ impl Services {
     /// The uid of the service at `service`, whether its spec decodes or not.
     pub fn uid(&self, service: &ServiceRef) -> Option<&Uid> {
         self.uids.get(service)
+    }
+
+    /// Whether the service with this uid is there.
+    pub fn has(&self, uid: &Uid) -> bool {
+        self.names.contains_key(uid)
     }
 
     /// What to plan when something of the service `uid` moves.

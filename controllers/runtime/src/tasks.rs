@@ -256,3 +256,98 @@ impl Run<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use skep_api::object::{Invalid, Object};
+    use skep_api::task::Cause;
+
+    use super::*;
+    use crate::table::Stamp;
+
+    fn uid() -> Uid {
+        Uid::derive("c", "k", 1)
+    }
+
+    fn node() -> NodeId {
+        NodeId::from_random(1)
+    }
+
+    fn at(place: Place) -> TaskRef {
+        TaskRef { place, stack: "shop".parse().unwrap(), name: "web.1.0000a".parse().unwrap() }
+    }
+
+    fn service() -> ServiceRef {
+        ServiceRef::new("shop".parse().unwrap(), "web".parse().unwrap())
+    }
+
+    fn entry(object: impl Into<Object>) -> Entry {
+        Entry { value: Ok(object.into()), stamp: Stamp { created: 3, modified: 7 } }
+    }
+
+    fn task() -> Entry {
+        entry(Task {
+            uid: uid(),
+            service: service(),
+            slot: Slot::Number(1),
+            revision: 1,
+            desired: DesiredState::Running,
+            cause: Cause::New,
+            replaces: None,
+            start_after: None,
+            restarts: 0,
+            streak: 0,
+        })
+    }
+
+    fn down() -> Entry {
+        entry(NodeStatus { state: NodeState::Down, ..NodeStatus::default() })
+    }
+
+    /// The home of the only task, and whether it is alive.
+    fn home(tasks: &Tasks) -> (Home, bool) {
+        let runs: Vec<Run<'_>> = tasks.slots(&uid()).into_values().flatten().collect();
+        assert_eq!(runs.len(), 1);
+        (runs[0].home, runs[0].is_alive())
+    }
+
+    #[test]
+    fn a_task_that_is_placed_is_one_task_and_its_node_decides_how_it_is() {
+        let mut tasks = Tasks::default();
+        tasks.apply(&Key::Task(at(Place::Pending)), Some(&task()));
+        assert_eq!(home(&tasks), (Home::None, true));
+        tasks.apply(&Key::Task(at(Place::Pending)), None);
+        tasks.apply(&Key::Task(at(Place::Node(node()))), Some(&task()));
+        assert_eq!(home(&tasks), (Home::Removed, false), "its node has no spec");
+        let spec = entry(NodeSpec {
+            name: "n1".to_owned(),
+            role: skep_api::node::Role::Worker,
+            availability: skep_api::node::Availability::Active,
+            labels: BTreeMap::new(),
+        });
+        assert_eq!(tasks.apply(&Key::Node(node()), Some(&spec)), [Owner::Uid(uid())]);
+        assert_eq!(home(&tasks), (Home::Node, true));
+        assert_eq!(tasks.apply(&Key::Node(node()), Some(&spec)), [], "an edit of a node moves no task");
+        assert_eq!(tasks.apply(&Key::NodeStatus(node()), Some(&down())), [Owner::Uid(uid())]);
+        assert_eq!(home(&tasks), (Home::Down(7), false));
+        tasks.apply(&Key::Task(at(Place::Node(node()))), None);
+        assert!(!tasks.has(&uid()) && tasks.by_node.is_empty() && tasks.by_service.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_does_not_decode_is_told_by_its_name() {
+        let mut tasks = Tasks::default();
+        let key = Key::Task(at(Place::Pending));
+        tasks.apply(&key, Some(&task()));
+        let invalid = Arc::new(Invalid { reason: "cut off".to_owned() });
+        let damaged = Entry { value: Err(invalid), stamp: Stamp { created: 3, modified: 8 } };
+        let owners = [Owner::Uid(uid()), Owner::Named(service())];
+        assert_eq!(tasks.apply(&key, Some(&damaged)), owners);
+        assert_eq!(tasks.damaged(&service()).count(), 1);
+        assert!(!tasks.has(&uid()));
+        assert_eq!(tasks.apply(&key, Some(&task())), owners);
+        assert_eq!(tasks.damaged(&service()).count(), 0);
+    }
+}

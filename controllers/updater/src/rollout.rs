@@ -31,7 +31,8 @@ impl Scope<'_> {
         Change::Advance { uid, spec, previous: old.modified(), rollout: rollout.into() }
     }
 
-    /// What of the spec is baked into containers.
+    /// What of the spec is baked into containers, and where they may run. A change of placement alone replaces tasks as
+    /// any other does: whether their nodes would still do is not looked at yet.
     fn snapshot(&self) -> Revision {
         let spec = &self.service.spec;
         let host_ports = spec.ports.iter().filter(|port| port.mode == PublishMode::Host).cloned().collect();

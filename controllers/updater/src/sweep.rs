@@ -31,10 +31,12 @@ pub(crate) fn trim(world: &World, scope: &Scope<'_>, rollout: &Versioned<Rollout
 }
 
 /// Forgets what is left of the service that had the uid `uid`, once its tasks are gone: the rollout, then the revisions.
+/// If the service is there, it was only taken for gone because a list brings its rollout before its spec.
 pub(crate) fn plan(world: &World, uid: &Uid) -> Plan<Change> {
     let mut plan = Plan::default();
     let rollout = world.rollouts.get(uid);
-    if world.tasks.has(uid) || world.rollouts.invalid(uid).is_some() || is_held(world, uid) {
+    let is_needed = world.services.has(uid) || world.tasks.has(uid);
+    if is_needed || world.rollouts.invalid(uid).is_some() || is_held(world, uid) {
         return plan;
     }
     if let Some(rollout) = rollout {

@@ -5,6 +5,7 @@ use skep_api::node::NodeState;
 use skep_api::rollout::{Batch, RolloutState};
 use skep_api::task::{Cause, DesiredState, TaskState};
 use skep_api::time::Span;
+use skep_runtime::plan::Plan;
 use skep_runtime::services::Subject;
 
 use crate::shop::{STEADY, Shop, node, slot, web};
@@ -154,4 +155,11 @@ fn a_summary_at_rest_is_written_once() {
     let revision = shop.scene.revision();
     shop.wait(Span::from_secs(3600)).come_to_rest();
     assert_eq!(shop.scene.revision(), revision);
+}
+
+#[test]
+fn a_service_that_was_taken_for_gone_because_its_rollout_came_first_is_not_swept() {
+    let mut shop = Shop::open(1);
+    shop.come_to_rest();
+    assert_eq!(shop.scene.plan(&Subject::Gone(shop.uid().unwrap())), Plan::default());
 }

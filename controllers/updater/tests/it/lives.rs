@@ -5,6 +5,7 @@ use skep_api::rollout::{Batch, RolloutState};
 use skep_api::service::UpdatePolicy;
 use skep_api::task::TaskState;
 use skep_api::time::Span;
+use skep_runtime::plan::Plan;
 use skep_runtime::services::Subject;
 
 use crate::shop::{Shop, slots, web};
@@ -133,4 +134,11 @@ fn what_is_left_of_a_service_goes_when_its_tasks_are_gone() {
     shop.scene.settle();
     let left: Vec<String> = shop.scene.keys().map(ToString::to_string).collect();
     assert_eq!(left.len(), 1, "only the node: {left:?}");
+}
+
+#[test]
+fn a_service_that_was_taken_for_gone_because_its_rollout_came_first_is_not_swept() {
+    let mut shop = Shop::open(0, UpdatePolicy::default());
+    shop.scene.settle();
+    assert_eq!(shop.scene.plan(&Subject::Gone(shop.uid())), Plan::default());
 }
