@@ -80,4 +80,12 @@ mod tests {
         }
         assert_eq!(census.vanished().count(), 0);
     }
+
+    #[test]
+    fn the_agent_of_a_removed_node_proves_nothing() {
+        let mut census = Census::default();
+        census.count(&NodeId::from_random(1), true, false, NodeState::Ready);
+        census.count(&NodeId::from_random(2), false, true, NodeState::Ready);
+        assert!(census.holds_back(), "no node lives");
+    }
 }

@@ -29,33 +29,29 @@ pub(crate) struct Verdict {
 /// All of it is derived from what is stored, so a controller that starts anew goes on where the last one stopped.
 pub(crate) fn judge(old: Option<&NodeStatus>, is_alive: bool, holds_back: bool, now: Timestamp) -> Verdict {
     let state = old.map(|old| old.state).unwrap_or_default();
-    let since = old.map_or(now, |old| started(old, holds_back, now));
+    let since = old.map_or(now, |old| started(old, is_alive, holds_back, now));
     if is_alive {
-        let since = if state == NodeState::Ready { since } else { now };
         return Verdict::new(NodeState::Ready, since, Truth::True, "AgentAlive", "its agent lives");
     }
     let is_over = now >= since.after(UNREACHABLE_FOR);
     match state {
-        NodeState::Ready if holds_back => Verdict::held_back(now),
-        NodeState::Ready => Verdict::unreachable(now),
-        NodeState::Unreachable if holds_back => Verdict::held_back(since),
-        NodeState::Unreachable | NodeState::Unknown if is_over => Verdict::down(now),
-        NodeState::Unreachable => Verdict::unreachable(since),
-        NodeState::Unknown => {
-            let message = "its agent has not connected yet";
-            Verdict::new(NodeState::Unknown, since, Truth::Unknown, "NotConnected", message)
-        }
+        NodeState::Ready | NodeState::Unreachable if holds_back => Verdict::held_back(since),
+        NodeState::Ready | NodeState::Unreachable if !is_over => Verdict::unreachable(since),
+        NodeState::Unknown if !is_over => Verdict::unknown(since),
+        NodeState::Ready | NodeState::Unreachable | NodeState::Unknown => Verdict::down(now),
         NodeState::Down => Verdict::down(since),
     }
 }
 
-/// Since when the state of `old` counts.
+/// Since when the node is as it is now.
 ///
 /// An instant in the future is another machine's: it counts from now. And once the hold-back is over, those who are
 /// still away have the whole time to return: the first to come back say nothing of the last.
-fn started(old: &NodeStatus, holds_back: bool, now: Timestamp) -> Timestamp {
+fn started(old: &NodeStatus, is_alive: bool, holds_back: bool, now: Timestamp) -> Timestamp {
+    let has_turned = is_alive != (old.state == NodeState::Ready);
     let was_held = condition::find(&old.conditions, READY).is_some_and(|ready| ready.reason == HELD_BACK);
-    if old.since > now || (was_held && !holds_back) { now } else { old.since }
+    let is_released = was_held && !holds_back;
+    if has_turned || is_released || old.since > now { now } else { old.since }
 }
 
 impl Verdict {
@@ -67,6 +63,11 @@ impl Verdict {
         message: &'static str,
     ) -> Self {
         Self { state, since, ready, reason, message }
+    }
+
+    fn unknown(since: Timestamp) -> Self {
+        let message = "its agent has not connected yet";
+        Self::new(NodeState::Unknown, since, Truth::Unknown, "NotConnected", message)
     }
 
     fn unreachable(since: Timestamp) -> Self {

@@ -84,7 +84,7 @@ impl<'w> Trial<'w, '_> {
     fn replicas(&self) -> Option<Miss<'w>> {
         let limit = self.demand.max_replicas;
         let sum = self.replicas.saturating_add(self.need.active);
-        (limit > 0 && self.need.active > 0 && sum > limit).then_some(Miss::MaxReplicas { has: self.replicas })
+        (limit > 0 && sum > limit).then_some(Miss::MaxReplicas { has: self.replicas })
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn lose(fleet: &mut Fleet, numbers: impl IntoIterator<Item = u64>) {
     fleet.settle();
 }
 
-/// Lets `span` pass, planning whenever a plan asked for it.
+/// Lets `span` pass, planning only when a plan asked for it.
 pub(crate) fn pass(fleet: &mut Fleet, span: Span) {
     let end = fleet.now.after(span);
     loop {
@@ -71,7 +71,6 @@ pub(crate) fn pass(fleet: &mut Fleet, span: Span) {
         }
     }
     fleet.now = end;
-    fleet.settle();
 }
 
 pub(crate) fn status(fleet: &Fleet, number: u64) -> Option<NodeStatus> {

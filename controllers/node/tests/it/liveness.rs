@@ -44,7 +44,8 @@ fn a_node_that_returns_is_ready_at_once() {
     assert_eq!(states(&fleet, 2)[0], NodeState::Down);
     revive(&mut fleet, 1);
     fleet.settle();
-    assert_eq!(states(&fleet, 2)[0], NodeState::Ready);
+    let status = status(&fleet, 1).unwrap();
+    assert_eq!((status.state, status.since), (NodeState::Ready, fleet.now));
 }
 
 #[test]
@@ -70,6 +71,7 @@ fn a_node_whose_agent_never_connected_is_not_held_against_the_others() {
     pass(&mut fleet, UNREACHABLE_FOR);
     assert_eq!(states(&fleet, 9)[0], NodeState::Down);
     assert_eq!(states(&fleet, 9)[1], NodeState::Ready);
+    assert_eq!(states(&fleet, 9)[2..], [NodeState::Down; 7]);
 }
 
 #[test]
@@ -79,7 +81,11 @@ fn a_removed_node_is_forgotten_with_its_report() {
     fleet.settle();
     assert_eq!(status(&fleet, 1), None);
     assert_eq!(fleet.object(&Key::NodeReport(node_id(1))), None);
-    assert!(status(&fleet, 2).is_some());
+    fleet.delete(Key::NodeReport(node_id(2)));
+    fleet.delete(Key::Node(node_id(2)));
+    fleet.settle();
+    assert_eq!(status(&fleet, 2), None);
+    assert_eq!(fleet.plan(&node_id(2)).changes, []);
 }
 
 #[test]
@@ -104,10 +110,12 @@ fn a_spec_that_does_not_decode_is_told_and_the_node_is_judged_all_the_same() {
 
 #[test]
 fn a_session_with_garbage_in_it_is_a_heartbeat_too() {
-    let mut fleet = fleet(1);
+    let mut fleet = fleet(2);
     fleet.put_text(Key::NodeSession(node_id(1)), "garbage: [");
     fleet.settle();
-    assert_eq!(states(&fleet, 1), [NodeState::Ready]);
+    lose(&mut fleet, [2]);
+    pass(&mut fleet, UNREACHABLE_FOR);
+    assert_eq!(states(&fleet, 2), [NodeState::Ready, NodeState::Down]);
 }
 
 #[test]

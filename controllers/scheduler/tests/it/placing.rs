@@ -111,6 +111,20 @@ fn two_services_that_fit_only_one_nodes_memory_between_them_are_never_both_place
 }
 
 #[test]
+fn a_task_that_reserves_nothing_fits_even_where_too_much_is_given_away() {
+    let mut cluster = Cluster::default();
+    add_node(&mut cluster, 1, 100);
+    add_service(&mut cluster, "large", 120);
+    on_node(&mut cluster, &pending("large", 1, 1), 1, task("large", 1));
+    for (name, memory, place) in [("none", 0, Some(1)), ("some", 1, None)] {
+        add_service(&mut cluster, name, memory);
+        add_tasks(&mut cluster, name, 1);
+        cluster.settle();
+        assert_eq!(nodes_of(&cluster, name), [place]);
+    }
+}
+
+#[test]
 fn two_services_that_want_the_same_host_port_never_share_a_node() {
     let mut cluster = Cluster::default();
     (1..=2).for_each(|number| add_node(&mut cluster, number, 100));

@@ -153,14 +153,17 @@ fn a_task_that_is_itself_staged_has_no_share_to_pass_on() {
 }
 
 #[test]
-fn of_equals_home_is_the_better() {
-    let mut cluster = Cluster::default();
-    (1..=2).for_each(|number| add_node(&mut cluster, number, 100));
-    add_service(&mut cluster, "web", 10);
-    let old = on_node(&mut cluster, &pending("web", 1, 1), 2, task("web", 1));
-    wait_for_node(&mut cluster, &pending("web", 1, 2), staged("web", 1, &old));
-    cluster.settle();
-    assert_eq!(spread(&cluster, "web", 1..=2), [0, 2]);
+fn of_equals_home_is_the_better_while_the_old_task_is_there() {
+    for (state, expected) in [(TaskState::Running, [0, 2]), (TaskState::Failed, [1, 1])] {
+        let mut cluster = Cluster::default();
+        (1..=2).for_each(|number| add_node(&mut cluster, number, 100));
+        add_service(&mut cluster, "web", 10);
+        let old = on_node(&mut cluster, &pending("web", 1, 1), 2, task("web", 1));
+        observe(&mut cluster, &old, state);
+        wait_for_node(&mut cluster, &pending("web", 1, 2), staged("web", 1, &old));
+        cluster.settle();
+        assert_eq!(spread(&cluster, "web", 1..=2), expected, "{state}");
+    }
 }
 
 #[test]
