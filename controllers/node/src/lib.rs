@@ -1,7 +1,7 @@
 //! The node controller: turns sessions and reports into the status of each node.
 //!
 //! A node is Ready while its session lives, then Unreachable, and after [`UNREACHABLE_FOR`] Down: only then are its
-//! tasks replaced. When too many nodes vanish at once ([`census`]) none of them is declared Down, because it is rather
+//! tasks replaced. When too many nodes vanish at once (`census`) none of them is declared Down, because it is rather
 //! etcd or the network that failed.
 
 mod census;

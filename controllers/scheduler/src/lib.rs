@@ -1,9 +1,9 @@
 //! The scheduler: moves each pending task to the node that suits it best, or says what is missing.
 //!
 //! Tasks of one service and revision want the same, so they are planned as one [`Group`]: what a group needs is worked
-//! out once ([`demand`]), nodes are tried in the order of Swarm's scoring ([`place`]), and one chain of filters
-//! ([`filter`]) both chooses and explains. What each node has given away is kept by the world on every event
-//! ([`ledger`], [`fleet`]), never counted anew.
+//! out once (`demand`), nodes are tried in the order of Swarm's scoring (`place`), and one chain of filters
+//! (`filter`) both chooses and explains. What each node has given away is kept by the world on every event
+//! (`ledger`, `fleet`), never counted anew.
 
 mod change;
 mod demand;
