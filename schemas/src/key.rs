@@ -78,6 +78,8 @@ pub enum Key {
     Event(RecordId),
     /// What each manager last applied to a service.
     ServiceOwners(ServiceRef),
+    /// What each manager last applied to a node.
+    NodeOwners(NodeId),
     /// The claim of a Docker name by a service.
     ServiceNameClaim(String),
     /// A numbered snapshot of a service's template.
@@ -187,6 +189,7 @@ impl fmt::Display for Key {
             Self::Change(id) => write!(f, "log/changes/{id}"),
             Self::Event(id) => write!(f, "log/events/{id}"),
             Self::ServiceOwners(service) => write!(f, "log/owners/services/{service}"),
+            Self::NodeOwners(node) => write!(f, "log/owners/nodes/{node}"),
             Self::ServiceNameClaim(name) => write!(f, "names/services/{name}"),
             Self::Revision(uid, number) => write!(f, "revisions/{uid}/{number}"),
             Self::Pin(uid, number) => write!(f, "revisions/{uid}/{number}/pin"),
@@ -224,6 +227,7 @@ impl Key {
             ["log", "owners", "services", stack, name] => {
                 Self::ServiceOwners(ServiceRef::parse(stack, name)?)
             }
+            ["log", "owners", "nodes", node] => Self::NodeOwners(node.parse().ok()?),
             ["names", "services", name] => Self::ServiceNameClaim((*name).to_owned()),
             ["revisions", uid, number] => Self::Revision(uid.parse().ok()?, parse_number(number)?),
             ["revisions", uid, number, "pin"] => Self::Pin(uid.parse().ok()?, parse_number(number)?),
@@ -336,6 +340,7 @@ mod tests {
             Key::Change(id()),
             Key::Event(id()),
             Key::ServiceOwners(service()),
+            Key::NodeOwners(node()),
             Key::name_claim(&service()),
             Key::Revision(uid(), 3),
             Key::Pin(uid(), 3),
@@ -383,6 +388,6 @@ mod tests {
     #[test]
     fn controllers_watch_specs_statuses_sessions_and_revisions_but_no_logs() {
         let outside = all().into_iter().filter(|key| !key.is_in_controller_range()).count();
-        assert_eq!(outside, 7, "meta (3), log (3), names (1)");
+        assert_eq!(outside, 8, "meta (3), log (4), names (1)");
     }
 }

@@ -130,7 +130,7 @@ impl Object {
             Key::TaskStatus(_) => Self::TaskStatus(read(text)?),
             Key::Change(_) => Self::Change(read(text)?),
             Key::Event(_) => Self::Event(read(text)?),
-            Key::ServiceOwners(_) => Self::Owners(read(text)?),
+            Key::ServiceOwners(_) | Key::NodeOwners(_) => Self::Owners(read(text)?),
         })
     }
 

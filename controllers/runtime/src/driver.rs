@@ -115,10 +115,10 @@ impl<C: Controller> Driver<C> {
 
     /// Waits for what is on its way, so that a standby begins with it, and gives leadership back.
     async fn stop(mut self) {
-        if let Some(sent) = self.sent.take() {
-            if tokio::time::timeout(STOP_LIMIT, sent).await.is_err() {
-                tracing::warn!("stopped before etcd answered");
-            }
+        if let Some(sent) = self.sent.take()
+            && tokio::time::timeout(STOP_LIMIT, sent).await.is_err()
+        {
+            tracing::warn!("stopped before etcd answered");
         }
         if tokio::time::timeout(STOP_LIMIT, self.office.resign()).await.is_err() {
             tracing::warn!("leadership not given back: it ends with its lease");

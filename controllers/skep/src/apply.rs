@@ -4,6 +4,7 @@
 pub(crate) mod commit;
 pub(crate) mod diff;
 pub(crate) mod merge;
+pub(crate) mod object;
 pub(crate) mod plan;
 pub(crate) mod show;
 pub(crate) mod snapshot;

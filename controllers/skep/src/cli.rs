@@ -82,7 +82,7 @@ fn run(verb: Option<Verb>, context: &Context) -> Result<ExitCode, Failure> {
         Some(Verb::Schema(verb)) => verb.run()?,
         Some(verb) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(run_async(verb, context))?;
+            runtime.block_on(Box::pin(run_async(verb, context)))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -90,7 +90,7 @@ fn run(verb: Option<Verb>, context: &Context) -> Result<ExitCode, Failure> {
 
 async fn run_async(verb: Verb, context: &Context) -> Result<(), Failure> {
     match verb {
-        Verb::Up(verb) => verb.run(context).await,
+        Verb::Up(verb) => Box::pin(verb.run(context)).await,
         Verb::Down(verb) => verb.run(context).await,
         Verb::Apply(verb) => verb.run(context).await,
         Verb::Delete(verb) => verb.run(context).await,

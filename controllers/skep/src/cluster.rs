@@ -22,7 +22,7 @@ const ROOT_STATE_DIR: &str = "/var/lib/skep";
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Which cluster")]
 pub(crate) struct ClusterArgs {
-    /// Where Skep keeps its state [default: /var/lib/skep for root, else $XDG_STATE_HOME/skep]
+    /// Where Skep keeps its state [default: /var/lib/skep for root, else `$XDG_STATE_HOME/skep`]
     #[arg(long, global = true, value_name = "DIR", env = "SKEP_STATE_DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,
     /// An etcd that somebody else runs [default: the one in the state directory]

@@ -25,8 +25,18 @@ pub(crate) fn parse_holder(holder: &str) -> Option<(&str, u32)> {
 pub(crate) fn person() -> String {
     let variables = ["SUDO_USER", "USER", "LOGNAME"].into_iter();
     let user = variables.filter_map(|name| env::var(name).ok()).find(|user| !user.is_empty());
-    let user = user.unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
-    format!("{user}@{}", name())
+    format!("{}@{}", user.unwrap_or_else(|| account(rustix::process::getuid().as_raw())), name())
+}
+
+/// The name of an account of this machine; its number, if it has none.
+fn account(uid: u32) -> String {
+    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut named = accounts.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.next().unwrap_or_else(|| format!("uid{uid}"))
 }
 
 /// The command line, as it is noted beside a change.

@@ -3,6 +3,7 @@
 mod apply;
 mod cli;
 mod cluster;
+mod cut;
 mod failure;
 mod host;
 mod output;

@@ -31,10 +31,12 @@ pub(crate) enum UpError {
         pid: Option<u32>,
     },
     /// The directory belongs to a cluster with another etcd.
-    #[error("{} belongs to a cluster whose etcd is {known}", dir.display())]
+    #[error("{} belongs to a cluster whose etcd is {known}, not {wanted}", dir.display())]
     OtherCluster {
         /// The directory.
         dir: PathBuf,
+        /// The etcd that was named.
+        wanted: String,
         /// Where its etcd is.
         known: String,
     },

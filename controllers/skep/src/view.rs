@@ -1,22 +1,24 @@
 //! Objects as people read them: what lies in several keys of etcd put together, as a row of a table or as one document.
 
 pub(crate) mod change;
-pub(crate) mod cut;
 pub(crate) mod event;
 pub(crate) mod item;
 pub(crate) mod kind;
+pub(crate) mod news;
 pub(crate) mod node;
+pub(crate) mod render;
 pub(crate) mod revision;
 pub(crate) mod select;
 pub(crate) mod service;
 pub(crate) mod task;
 
-pub(crate) use cut::Cut;
 pub(crate) use item::Item;
 pub(crate) use kind::Kind;
 pub(crate) use select::Selection;
 
 use skep_api::time::Timestamp;
+
+use crate::cut::Cut;
 
 /// How rows are made.
 #[derive(Debug, Clone, Copy)]

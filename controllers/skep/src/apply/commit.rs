@@ -154,7 +154,7 @@ fn unchanged(planned: Planned) -> Applied {
 
 fn object_change(planned: &Planned) -> Option<ObjectChange> {
     let action: ChangeAction = planned.action?;
-    Some(ObjectChange { object: planned.name.clone(), action, fields: planned.fields.clone() })
+    Some(ObjectChange { object: planned.object.to_string(), action, fields: planned.fields.clone() })
 }
 
 /// Cuts plans into transactions that etcd takes, each with room for its record.

@@ -37,7 +37,7 @@ fn compare(path: &str, name: &str, old: Option<&Value>, new: Option<&Value>, cha
             let get = |items: &[(String, &Value)]| {
                 items.iter().find(|(known, _)| *known == id).map(|(_, item)| (*item).clone())
             };
-            compare_item(&format!("{path}[{id}]"), get(&old), get(&new), changes);
+            compare_item(&format!("{path}[{id}]"), get(&old).as_ref(), get(&new).as_ref(), changes);
         }
         return;
     }
@@ -45,15 +45,11 @@ fn compare(path: &str, name: &str, old: Option<&Value>, new: Option<&Value>, cha
 }
 
 /// An item that comes or goes is one change; one that stays is compared field by field.
-fn compare_item(path: &str, old: Option<Value>, new: Option<Value>, changes: &mut Vec<FieldChange>) {
+fn compare_item(path: &str, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec<FieldChange>) {
     if old.is_some() && new.is_some() {
-        compare(path, "", old.as_ref(), new.as_ref(), changes);
+        compare(path, "", old, new, changes);
     } else {
-        changes.push(FieldChange {
-            path: path.to_owned(),
-            old: old.as_ref().map(short),
-            new: new.as_ref().map(short),
-        });
+        changes.push(FieldChange { path: path.to_owned(), old: old.map(short), new: new.map(short) });
     }
 }
 

@@ -38,7 +38,7 @@ fn merge_field(
     if let (Some(live), Some(asked)) = (as_map(live), as_map(asked)) {
         let before = before.and_then(Value::as_object);
         let may_vanish = asked.is_empty();
-        return merge_maps(live, before, asked, may_vanish);
+        return merge_maps(&live, before, &asked, may_vanish);
     }
     if let (Some(live), Some(asked)) = (items(name, live), items(name, asked)) {
         return merge_items(&live, items(name, before).unwrap_or_default().as_slice(), &asked);
@@ -59,9 +59,9 @@ fn as_map(value: Option<&Value>) -> Option<Map<String, Value>> {
 }
 
 fn merge_maps(
-    live: Map<String, Value>,
+    live: &Map<String, Value>,
     before: Option<&Map<String, Value>>,
-    asked: Map<String, Value>,
+    asked: &Map<String, Value>,
     may_vanish: bool,
 ) -> Option<Value> {
     let mut merged = Map::new();
@@ -203,6 +203,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn applying_the_same_document_again_changes_nothing(live in document(), asked in document()) {
             let once = merge(&live, None, &asked);

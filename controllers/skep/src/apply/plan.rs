@@ -3,50 +3,43 @@
 use serde_json::{Value, json};
 use skep_api::key::{Key, ServiceRef};
 use skep_api::manifest::{Located, Manifest};
-use skep_api::object::{Object, Service};
+use skep_api::object::{Invalid, Object};
 use skep_api::record::{ChangeAction, FieldChange, Owner, Owners};
-use skep_api::service::Mode;
 use skep_api::time::Timestamp;
 use skep_store::{Guard, Put};
 
 use crate::apply::snapshot::Snapshot;
-use crate::apply::{MANAGER, diff, merge};
+use crate::apply::{MANAGER, diff, merge, object};
 use crate::failure::Failure;
 
 /// What one document would change.
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
-    /// The object's key.
-    pub(crate) key: Key,
-    /// The object in words, such as `Service/shop/web`.
-    pub(crate) name: String,
-    /// What becomes of it; `None` if it stays as it is.
+    /// What becomes of the object; `None` if it stays as it is.
     pub(crate) action: Option<ChangeAction>,
     /// The fields that move.
     pub(crate) fields: Vec<FieldChange>,
     /// The object as it will be.
-    pub(crate) object: Object,
-    /// The version that it has, if it stays as it is.
+    pub(crate) object: Manifest,
+    /// The version that it has now.
     pub(crate) version: i64,
     /// What must still be so.
     pub(crate) guards: Vec<Guard>,
-    /// What is written. Even for an object that stays, its owner's document may be new.
+    /// What is written. Even for an object that stays, the document of its owner may be new.
     pub(crate) puts: Vec<Put>,
 }
 
 /// The keys that must be read to plan `manifest`.
 pub(crate) fn keys(manifest: &Manifest) -> Vec<Key> {
-    match manifest {
-        Manifest::Service(service) => {
-            let service = service.reference();
-            vec![Key::name_claim(&service), Key::ServiceOwners(service.clone()), Key::Service(service)]
-        }
-        Manifest::Node { id, .. } => vec![Key::Node(id.clone())],
-    }
+    let claim = match manifest {
+        Manifest::Service(service) => Some(Key::name_claim(&service.reference())),
+        Manifest::Node { .. } => None,
+    };
+    [manifest.key(), object::owners_key(manifest)].into_iter().chain(claim).collect()
 }
 
-/// The service that holds the name claim which `manifest` needs, if it is another one: whether it still is there must be
-/// read as well.
+/// The service that has the name which `manifest` needs, if it is another one: whether it still is there must be read
+/// as well.
 pub(crate) fn holder(manifest: &Manifest, snapshot: &Snapshot) -> Option<ServiceRef> {
     match manifest {
         Manifest::Service(service) => holder_of_name(&service.reference(), snapshot),
@@ -54,7 +47,6 @@ pub(crate) fn holder(manifest: &Manifest, snapshot: &Snapshot) -> Option<Service
     }
 }
 
-/// The other service that holds the claim of the Docker name of `service`.
 fn holder_of_name(service: &ServiceRef, snapshot: &Snapshot) -> Option<ServiceRef> {
     let claim = snapshot.get(&Key::name_claim(service))?;
     let (stack, name) = std::str::from_utf8(&claim.value).ok()?.trim().split_once('/')?;
@@ -72,77 +64,32 @@ pub(crate) fn plan(
     snapshot: &Snapshot,
     now: Timestamp,
 ) -> Result<Planned, Failure> {
-    match &document.value {
-        Manifest::Service(service) => plan_service(document, service, snapshot, now),
-        Manifest::Node { .. } => plan_node(document, snapshot),
-    }
-}
-
-fn plan_service(
-    document: &Located<Manifest>,
-    service: &Service,
-    snapshot: &Snapshot,
-    now: Timestamp,
-) -> Result<Planned, Failure> {
-    let reference = service.reference();
-    let (key, owners_key) = (Key::Service(reference.clone()), Key::ServiceOwners(reference));
-    let owners = match snapshot.object(&owners_key) {
+    let owners_key = object::owners_key(&document.value);
+    let mut owners = match snapshot.object(&owners_key) {
         Some(Ok(Object::Owners(owners))) => (*owners).clone(),
         _ => Owners::default(),
     };
     let asked = asked(document)?;
-    let before = owners.0.get(MANAGER);
-    let mut planned = merged(document, snapshot, before.map(|owner| &owner.applied), &asked)?;
-    check_mode(&planned, snapshot)?;
-
     let source = format!("{}:{}", document.source, document.line);
-    let is_same_owner = before.is_some_and(|owner| owner.applied == asked && owner.source == source);
-    let has_claim = claim(&mut planned, service, snapshot)?;
-    if planned.action.is_none() && is_same_owner && has_claim {
-        return Ok(Planned { guards: Vec::new(), puts: Vec::new(), ..planned });
+    let before = owners.0.get(MANAGER);
+    let is_owned = before.is_some_and(|owner| owner.applied == asked && owner.source == source);
+    let mut planned = merged(document, snapshot, before.map(|owner| &owner.applied), &asked)?;
+    let has_claim = claim(&mut planned, snapshot)?;
+    if planned.action.is_none() && is_owned && has_claim {
+        return Ok(planned);
     }
-    let mut owners = owners;
     owners.0.insert(MANAGER.to_owned(), Owner { applied: asked, source, time: now });
     let value = Object::from(owners).encode(&owners_key)?;
-    planned.guards.push(snapshot.guard(&owners_key));
+    planned.guards.extend([snapshot.guard(&planned.object.key()), snapshot.guard(&owners_key)]);
     planned.puts.push(Put::new(owners_key, value));
-    planned.guards.push(snapshot.guard(&key));
-    Ok(planned)
-}
-
-/// People edit the spec of a node; its agent made it.
-fn plan_node(document: &Located<Manifest>, snapshot: &Snapshot) -> Result<Planned, Failure> {
-    let key = document.value.key();
-    if snapshot.get(&key).is_none() {
-        return Err(Failure::NotFound(vec![format!(
-            "no {}: an agent makes it when it joins",
-            document.value
-        )]));
-    }
-    let mut planned = merged(document, snapshot, None, &asked(document)?)?;
-    planned.guards.push(snapshot.guard(&key));
     Ok(planned)
 }
 
 /// What the document asks for: its metadata and spec, spelled as the types spell them.
-fn asked(document: &Located<Manifest>) -> Result<Value, Failure> {
+fn asked(document: &Located<Manifest>) -> Result<Value, Invalid> {
     let written = |field: &str| document.applied.get(field).cloned().unwrap_or_else(|| json!({}));
     let written = json!({"metadata": written("metadata"), "spec": written("spec")});
-    Ok(merge::spell(&written, &canonical(&document.value.object())?))
-}
-
-/// The metadata and the spec of an object as its types write them.
-fn canonical(object: &Object) -> Result<Value, Failure> {
-    let value = match object {
-        Object::Service(service) => serde_json::to_value(service),
-        Object::Node(spec) => serde_json::to_value(json!({"spec": spec})),
-        _ => Ok(Value::Null),
-    };
-    value.map_err(|error| Failure::Value(invalid(&error)))
-}
-
-fn invalid(error: &serde_json::Error) -> skep_api::object::Invalid {
-    skep_api::object::Invalid { reason: error.to_string() }
+    Ok(merge::spell(&written, &object::document(&document.value)?))
 }
 
 /// Merges the document into what is live, and puts the result if it differs.
@@ -152,71 +99,57 @@ fn merged(
     before: Option<&Value>,
     asked: &Value,
 ) -> Result<Planned, Failure> {
-    let key = document.value.key();
-    let name = document.value.to_string();
+    let asking = &document.value;
+    let key = asking.key();
+    let is_there = snapshot.get(&key).is_some();
+    if !is_there && matches!(asking, Manifest::Node { .. }) {
+        return Err(Failure::NotFound(vec![format!("no {asking}: a node is made when its agent joins")]));
+    }
     // A value that does not decode is replaced as a whole.
-    let live = snapshot.object(&key).and_then(Result::ok);
-    let object = match &live {
-        None => document.value.object(),
+    let (object, fields, action) = match object::live(asking, snapshot) {
+        None => {
+            let action = if is_there { ChangeAction::Changed } else { ChangeAction::Created };
+            (asking.clone(), Vec::new(), Some(action))
+        }
         Some(live) => {
-            let value = merge::merge(&canonical(live)?, before, asked);
-            decode(&key, value).map_err(|reason| Failure::Forbidden { object: name.clone(), reason })?
+            let object = merge_into(&live, before, asked)?;
+            let fields = diff::fields(&object::document(&live)?, &object::document(&object)?);
+            let action = (!fields.is_empty()).then_some(ChangeAction::Changed);
+            (object, fields, action)
         }
     };
-    let fields = match &live {
-        None => Vec::new(),
-        Some(live) => diff::fields(&canonical(live)?, &canonical(&object)?),
-    };
-    let action = match (snapshot.get(&key), &live) {
-        (None, _) => Some(ChangeAction::Created),
-        (Some(_), Some(_)) if fields.is_empty() => None,
-        (Some(_), _) => Some(ChangeAction::Changed),
-    };
-    let puts = match action {
-        None => Vec::new(),
-        Some(_) => vec![Put::new(key.clone(), object.encode(&key)?)],
-    };
+    let value = action.map(|_| object.object().encode(&key)).transpose()?;
     let version = snapshot.get(&key).map_or(0, |kv| kv.modified);
-    Ok(Planned { key, name, action, fields, object, version, guards: Vec::new(), puts })
+    let puts = value.into_iter().map(|value| Put::new(key.clone(), value)).collect();
+    Ok(Planned { action, fields, object, version, guards: Vec::new(), puts })
 }
 
-/// The typed object of a merged document, checked as every reader will check it.
-fn decode(key: &Key, value: Value) -> Result<Object, String> {
-    let object = match key {
-        Key::Service(_) => serde_json::from_value::<Service>(value).map(Object::from),
-        _ => serde_json::from_value(value.get("spec").cloned().unwrap_or_default())
-            .map(|spec: skep_api::node::NodeSpec| Object::from(spec)),
-    };
-    let object = object.map_err(|error| error.to_string())?;
-    let encoded = object.encode(key).map_err(|invalid| invalid.reason)?;
-    Object::decode(key, &encoded).map_err(|invalid| invalid.reason)
-}
-
-fn check_mode(planned: &Planned, snapshot: &Snapshot) -> Result<(), Failure> {
-    let mode = |object: &Object| match object {
-        Object::Service(service) => service.spec.mode,
-        _ => Mode::default(),
-    };
-    match snapshot.object(&planned.key) {
-        Some(Ok(live)) if mode(&live) != mode(&planned.object) => Err(Failure::Forbidden {
-            object: planned.name.clone(),
-            reason: "spec.mode cannot change: delete the service and apply it again".to_owned(),
-        }),
-        _ => Ok(()),
+fn merge_into(live: &Manifest, before: Option<&Value>, asked: &Value) -> Result<Manifest, Failure> {
+    let forbidden = |reason: String| Failure::Forbidden { object: live.to_string(), reason };
+    let merged = merge::merge(&object::document(live)?, before, asked);
+    let object = object::typed(live, merged).map_err(|invalid| forbidden(invalid.reason))?;
+    match (live, &object) {
+        (Manifest::Service(live), Manifest::Service(new)) if live.spec.mode != new.spec.mode => {
+            Err(forbidden("spec.mode cannot change: delete the service and apply it again".to_owned()))
+        }
+        _ => Ok(object),
     }
 }
 
 /// Claims the service's name in Docker; says whether it had it already.
-fn claim(planned: &mut Planned, service: &Service, snapshot: &Snapshot) -> Result<bool, Failure> {
-    let reference = service.reference();
-    let key = Key::name_claim(&reference);
-    if let Some(holder) = holder_of_name(&reference, snapshot) {
+fn claim(planned: &mut Planned, snapshot: &Snapshot) -> Result<bool, Failure> {
+    let service = match &planned.object {
+        Manifest::Service(service) => service.reference(),
+        Manifest::Node { .. } => return Ok(true),
+    };
+    let key = Key::name_claim(&service);
+    if let Some(holder) = holder_of_name(&service, snapshot) {
         let holder_key = Key::Service(holder.clone());
         if snapshot.get(&holder_key).is_some() {
+            let name = service.docker_name();
             return Err(Failure::Conflict(vec![format!(
-                "{}: the name {} belongs to Service/{holder}: in Docker, both would be called so",
-                planned.name,
-                reference.docker_name()
+                "{}: Service/{holder} is called {name} in Docker, and so would this be: rename one of them",
+                planned.object
             )]));
         }
         planned.guards.push(Guard::absent(holder_key));
@@ -224,6 +157,177 @@ fn claim(planned: &mut Planned, service: &Service, snapshot: &Snapshot) -> Resul
         return Ok(true);
     }
     planned.guards.push(snapshot.guard(&key));
-    planned.puts.push(Put::new(key, reference.to_string()));
+    planned.puts.push(Put::new(key, service.to_string()));
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use skep_api::manifest::{self, Source};
+
+    use super::*;
+
+    /// etcd, as far as apply sees it.
+    #[derive(Default)]
+    struct Etcd {
+        values: BTreeMap<Key, Vec<u8>>,
+        puts: usize,
+    }
+
+    impl Etcd {
+        fn snapshot(&self) -> Snapshot {
+            Snapshot::of(7, self.values.iter().map(|(key, value)| (key, value.clone())))
+        }
+
+        fn apply(&mut self, text: &str) -> Result<Planned, Failure> {
+            let reading = manifest::read(&[Source::new("test.yaml", text)]);
+            assert_eq!(reading.errors(), 0, "{:?}", reading.problems);
+            let planned = plan(&reading.documents[0], &self.snapshot(), Timestamp::from_millis(0))?;
+            self.puts += planned.puts.len();
+            for put in &planned.puts {
+                self.values.insert(put.key.clone(), put.value.to_vec());
+            }
+            Ok(planned)
+        }
+
+        fn spec(&self, name: &str) -> Value {
+            let service = ServiceRef::new("default".parse().unwrap(), name.parse().unwrap());
+            let key = Key::Service(service);
+            let Object::Service(service) = Object::decode(&key, &self.values[&key]).unwrap() else {
+                panic!("{key} is no service");
+            };
+            serde_json::to_value(&service.spec).unwrap()
+        }
+    }
+
+    fn service(name: &str, spec: &str) -> String {
+        format!("{{apiVersion: skep/v1, kind: Service, metadata: {{name: {name}}}, spec: {{{spec}}}}}")
+    }
+
+    #[test]
+    fn applying_the_same_file_twice_writes_nothing() {
+        let mut etcd = Etcd::default();
+        let text = service(
+            "web",
+            "task: {image: a, stopGracePeriod: 60s}, replicas: 1, ports: [{target: 80, mode: host}]",
+        );
+        assert_eq!(etcd.apply(&text).unwrap().action, Some(ChangeAction::Created));
+        let puts = etcd.puts;
+        let again = etcd.apply(&text).unwrap();
+        assert_eq!((again.action, etcd.puts), (None, puts));
+    }
+
+    #[test]
+    fn a_number_that_was_scaled_by_hand_is_left_alone_until_a_file_names_one() {
+        let mut etcd = Etcd::default();
+        let without = service("web", "task: {image: a}");
+        etcd.apply(&without).unwrap();
+        let scaled = service("web", "task: {image: a}, replicas: 5");
+        let key = Key::Service(ServiceRef::new("default".parse().unwrap(), "web".parse().unwrap()));
+        let reading = manifest::read(&[Source::new("x", scaled)]);
+        etcd.values.insert(key.clone(), reading.documents[0].value.object().encode(&key).unwrap());
+        assert_eq!(etcd.apply(&without).unwrap().action, None);
+        assert_eq!(etcd.spec("web")["replicas"], 5);
+        let planned = etcd.apply(&service("web", "task: {image: a}, replicas: 1")).unwrap();
+        assert_eq!(planned.fields[0].path, "spec.replicas");
+        assert!(etcd.spec("web").get("replicas").is_none(), "1 is the default");
+    }
+
+    #[test]
+    fn two_services_never_have_one_name_in_docker() {
+        let mut etcd = Etcd::default();
+        etcd.apply(&service("a_b", "task: {image: x}")).unwrap();
+        let other =
+            "{apiVersion: skep/v1, kind: Service, metadata: {name: b, stack: a}, spec: {task: {image: x}}}";
+        assert!(matches!(etcd.apply(other), Err(Failure::Conflict(_))));
+        etcd.values
+            .remove(&Key::Service(ServiceRef::new("default".parse().unwrap(), "a_b".parse().unwrap())));
+        let planned = etcd.apply(other).unwrap();
+        assert_eq!(planned.action, Some(ChangeAction::Created), "a claim of nobody is taken over");
+        assert!(planned.guards.iter().any(|guard| guard.expect == skep_store::Expect::Modified(7)));
+    }
+
+    #[test]
+    fn the_mode_of_a_service_cannot_change() {
+        let reading = manifest::read(&[Source::new("x", service("web", "task: {image: a}"))]);
+        let Manifest::Service(mut live) = reading.documents[0].value.clone() else { panic!("no service") };
+        live.spec.mode = skep_api::service::Mode::Global;
+        let asked = json!({"spec": {"mode": "replicated"}});
+        let answer = merge_into(&Manifest::Service(live), None, &asked);
+        assert!(matches!(answer, Err(Failure::Forbidden { .. })), "{answer:?}");
+    }
+
+    #[test]
+    fn a_value_that_does_not_decode_is_replaced() {
+        let mut etcd = Etcd::default();
+        let key = Key::Service(ServiceRef::new("default".parse().unwrap(), "web".parse().unwrap()));
+        etcd.values.insert(key, b"garbage".to_vec());
+        assert_eq!(
+            etcd.apply(&service("web", "task: {image: a}")).unwrap().action,
+            Some(ChangeAction::Changed)
+        );
+        assert_eq!(etcd.spec("web")["task"]["image"], "a");
+    }
+
+    #[test]
+    fn a_node_is_edited_but_not_made() {
+        let mut etcd = Etcd::default();
+        let node = |labels: &str| {
+            format!(
+                "{{apiVersion: skep/v1, kind: Node, metadata: {{name: 0123456789ab}}, spec: {{name: n1, labels: {{{labels}}}}}}}"
+            )
+        };
+        assert!(matches!(etcd.apply(&node("a: x")), Err(Failure::NotFound(_))));
+        let key = Key::Node("0123456789ab".parse().unwrap());
+        let reading = manifest::read(&[Source::new("x", node(""))]);
+        etcd.values.insert(key.clone(), reading.documents[0].value.object().encode(&key).unwrap());
+        assert_eq!(etcd.apply(&node("a: x, b: y")).unwrap().fields.len(), 2);
+        let planned = etcd.apply(&node("b: y")).unwrap();
+        assert_eq!(planned.fields[0].path, "spec.labels.a", "a label that is no longer named goes");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn one_document_then_another_then_the_first_is_the_first(
+            one in spec(), two in spec()
+        ) {
+            let mut etcd = Etcd::default();
+            let (one, two) = (service("web", &one), service("web", &two));
+            etcd.apply(&one).unwrap();
+            let first = etcd.spec("web");
+            etcd.apply(&two).unwrap();
+            etcd.apply(&one).unwrap();
+            prop_assert_eq!(etcd.spec("web"), first);
+            let puts = etcd.puts;
+            etcd.apply(&one).unwrap();
+            prop_assert_eq!(etcd.puts, puts);
+        }
+    }
+
+    /// Specs of all the shapes that merging knows.
+    fn spec() -> impl Strategy<Value = String> {
+        let maybe = |field: &'static str| proptest::option::of(Just(field.to_owned()));
+        let replicas = proptest::option::of((0..4u32).prop_map(|number| format!("replicas: {number}")));
+        let image = "[a-c]".prop_map(|image| image);
+        let env = proptest::collection::btree_map("[A-C]", "[x-z]", 0..3);
+        let ports = proptest::collection::btree_map(80..83u16, 10..13u16, 0..3);
+        let restart = prop_oneof![maybe("restart: {delay: 60s}"), maybe("restart: {delay: 90s}")];
+        (replicas, image, env, ports, restart).prop_map(|(replicas, image, env, ports, restart)| {
+            let env =
+                env.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(", ");
+            let ports = ports.iter().map(|(target, published)| {
+                format!("{{target: {target}, published: {target}{published}, mode: host}}")
+            });
+            let ports = ports.collect::<Vec<_>>().join(", ");
+            let mut fields =
+                vec![format!("task: {{image: {image}, env: {{{env}}}}}"), format!("ports: [{ports}]")];
+            fields.extend(replicas.into_iter().chain(restart));
+            fields.join(", ")
+        })
+    }
 }

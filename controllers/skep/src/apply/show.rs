@@ -1,12 +1,12 @@
 //! What people read of an apply: one line for each object, and one for each change.
 
 use serde_json::Value;
-use skep_api::object::Object;
+use skep_api::manifest::Manifest;
 use skep_api::record::{ChangeAction, FieldChange};
 use skep_api::service::{Mode, Order, ServiceSpec};
 
 use crate::apply::commit::{Applied, Report};
-use crate::output::printable;
+use crate::output::{lines, printable};
 
 /// How many fields of one object are named.
 const FIELDS_SHOWN: usize = 3;
@@ -15,19 +15,16 @@ const VALUE_SHOWN: usize = 60;
 
 /// The report in lines.
 pub(crate) fn report(report: &Report) -> String {
-    let names = report.objects.iter().map(|object| object.planned.name.chars().count());
+    let names = report.objects.iter().map(|object| object.planned.object.to_string().chars().count());
     let width = names.max().unwrap_or(0);
-    let mut text = String::new();
-    for object in &report.objects {
-        text.push_str(&line(object, width));
-    }
-    if let [_, _, ..] = report.changes.as_slice() {
-        text.push_str(&format!("not atomic: {} transactions\n", report.changes.len()));
-    }
-    for (id, revision) in &report.changes {
-        text.push_str(&format!("change {id}  rev {revision}  by {}\n", report.actor));
-    }
-    text
+    let objects = report.objects.iter().map(|object| line(object, width));
+    let parts =
+        (report.changes.len() > 1).then(|| format!("not atomic: {} transactions", report.changes.len()));
+    let changes = report
+        .changes
+        .iter()
+        .map(|(id, revision)| format!("change {id}  rev {revision}  by {}", report.actor));
+    lines(objects.chain(parts).chain(changes))
 }
 
 fn line(object: &Applied, width: usize) -> String {
@@ -39,12 +36,12 @@ fn line(object: &Applied, width: usize) -> String {
         Some(ChangeAction::Deleted) => "deleted",
     };
     let mut details = details(&planned.fields);
-    if let Object::Service(service) = &planned.object {
-        if planned.action == Some(ChangeAction::Changed) && planned.fields.iter().any(replaces_tasks) {
-            details = format!("{details}  ({})", replacement(&service.spec));
-        }
+    if let Manifest::Service(service) = &planned.object
+        && planned.fields.iter().any(replaces_tasks)
+    {
+        details = format!("{details}  ({})", replacement(&service.spec));
     }
-    format!("{:<width$}  {:<9}  {details}", planned.name, action).trim_end().to_owned() + "\n"
+    format!("{:<width$}  {:<9}  {details}", planned.object.to_string(), action).trim_end().to_owned()
 }
 
 fn details(fields: &[FieldChange]) -> String {

@@ -57,8 +57,7 @@ fn lines(words: &str) -> String {
 
 /// Shows what is wrong with a manifest.
 pub(crate) fn problem(problem: &Problem) {
-    let mut text = String::new();
-    for (part, piece) in problem.parts() {
+    let pieces = problem.parts().into_iter().map(|(part, piece)| {
         let style = match (part, problem.severity()) {
             (Part::Level | Part::Caret, Severity::Error) => ERROR,
             (Part::Level | Part::Caret, Severity::Warning) => WARNING,
@@ -66,7 +65,7 @@ pub(crate) fn problem(problem: &Problem) {
             (Part::Hint, _) => HINT,
             (Part::Message | Part::Source, _) => Style::new(),
         };
-        text.push_str(&format!("{style}{piece}{style:#}"));
-    }
-    write(text.trim_end());
+        format!("{style}{piece}{style:#}")
+    });
+    write(pieces.collect::<Vec<_>>().concat().trim_end());
 }

@@ -55,15 +55,15 @@ impl fmt::Display for Table {
         let last_width = self.width.and_then(|width| width.checked_sub(before_last));
         let last_width = last_width.filter(|width| *width >= LAST_MIN_CHARS).unwrap_or(usize::MAX);
         for row in &self.rows {
-            let mut line = String::new();
-            for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let cell = |(index, (cell, width)): (usize, (&String, &usize))| {
                 if index + 1 < widths.len() {
-                    line.push_str(&format!("{cell:<width$}{:GAP$}", ""));
+                    format!("{cell:<width$}{:GAP$}", "")
                 } else {
-                    line.push_str(&wrap(cell, last_width).join(&format!("\n{:before_last$}", "")));
+                    wrap(cell, last_width).join(&format!("\n{:before_last$}", ""))
                 }
-            }
-            writeln!(f, "{}", line.trim_end())?;
+            };
+            let cells: Vec<String> = row.iter().zip(&widths).enumerate().map(cell).collect();
+            writeln!(f, "{}", cells.concat().trim_end())?;
         }
         Ok(())
     }

@@ -21,10 +21,10 @@ pub(crate) fn short(id: &str, count: usize) -> &str {
 
 /// The candidate that is nearest to `given`, if one is near.
 pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const NEAR: f64 = 0.8;
+    const NEAR: f64 = 0.6;
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(given, candidate), candidate))
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(given, candidate), candidate))
         .filter(|(likeness, _)| *likeness >= NEAR)
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, candidate)| candidate)

@@ -1,16 +1,18 @@
 //! Waiting until nothing is left of services that were deleted: their tasks, rollouts, revisions.
 
-use std::collections::BTreeMap;
-
 use skep_api::ident::Uid;
 use skep_api::key::{Key, ServiceRef, prefix};
 use skep_api::object::Object;
 use skep_api::time::Span;
-use skep_store::{Event, KeyValue, Range, Store, Update};
+use skep_store::{Range, Store};
 
+use crate::cut::{Cut, Entry};
 use crate::failure::{Failure, count};
-use crate::progress::screen::Screen;
+use crate::progress::screen::{Line, Screen};
 use crate::progress::{resume, until};
+
+/// What is said of a service of which nothing is left.
+const GONE: &str = "gone";
 
 /// Waits until nothing is left of the objects `services`, for at most `limit`. Another service that was made under the
 /// same name meanwhile is not waited for.
@@ -23,7 +25,8 @@ pub(crate) async fn gone(
     limit: Span,
 ) -> Result<(), Failure> {
     let services = services.into_iter().map(|(service, uid)| (service, Some(uid)));
-    wait(store, Remains { services: services.collect(), keys: BTreeMap::new() }, limit).await
+    wait(store, Remains { services: services.collect(), cut: Cut::new(store.identity()?.cluster) }, limit)
+        .await
 }
 
 /// Waits until nothing of the names `services` is there, for at most `limit`: whatever has them.
@@ -32,7 +35,8 @@ pub(crate) async fn gone(
 /// [`Failure::Timeout`], [`Failure::Interrupted`].
 pub(crate) async fn deleted(store: &Store, services: Vec<ServiceRef>, limit: Span) -> Result<(), Failure> {
     let services = services.into_iter().map(|service| (service, None));
-    wait(store, Remains { services: services.collect(), keys: BTreeMap::new() }, limit).await
+    wait(store, Remains { services: services.collect(), cut: Cut::new(store.identity()?.cluster) }, limit)
+        .await
 }
 
 async fn wait(store: &Store, mut remains: Remains, limit: Span) -> Result<(), Failure> {
@@ -40,20 +44,17 @@ async fn wait(store: &Store, mut remains: Remains, limit: Span) -> Result<(), Fa
         return Ok(());
     }
     let resume = resume(remains.services.iter().map(|(service, _)| service), "deleted");
-    match until(limit, &resume, remains.follow(store)).await {
-        Some(result) => result,
-        None => {
-            let words = remains.lines().into_iter().map(|(name, words)| format!("{name} {words}"));
-            let words: Vec<String> = words.collect();
-            Err(Failure::Timeout { what: format!("not gone: {}", words.join("; ")), limit })
-        }
-    }
+    let result = until(limit, &resume, remains.follow(store)).await;
+    result.unwrap_or_else(|| {
+        let words = remains.lines().into_iter().map(|(name, words)| format!("{name} {words}"));
+        let what = format!("not gone: {}", words.collect::<Vec<_>>().join("; "));
+        Err(Failure::Timeout { what, limit })
+    })
 }
 
 struct Remains {
     services: Vec<(ServiceRef, Option<Uid>)>,
-    /// What is left, with the place of its service among the services.
-    keys: BTreeMap<Key, usize>,
+    cut: Cut,
 }
 
 impl Remains {
@@ -61,20 +62,11 @@ impl Remains {
         let mut follow = store.follow(self.ranges());
         let mut screen = Screen::new();
         loop {
-            match follow.next().await? {
-                Update::Resync(listing) => {
-                    self.keys.clear();
-                    listing.entries.iter().for_each(|kv| self.put(kv));
-                }
-                Update::Changed(batch) => batch.events.iter().for_each(|event| match event {
-                    Event::Put(kv) => self.put(kv),
-                    Event::Delete { key, .. } => {
-                        Key::parse(key).and_then(|key| self.keys.remove(&key));
-                    }
-                }),
-            }
-            screen.show(self.lines().into_iter());
-            if self.keys.is_empty() {
+            self.cut.take(follow.next().await?);
+            let lines = self.lines();
+            let is_over = lines.iter().all(|(_, words)| words == GONE);
+            screen.show(lines.into_iter().map(|(name, words)| Line { name, words, is_last: is_over }));
+            if is_over {
                 return Ok(());
             }
         }
@@ -87,36 +79,32 @@ impl Remains {
         groups.into_iter().chain(specs).collect()
     }
 
-    fn put(&mut self, kv: &KeyValue) {
-        let Some(key) = Key::parse(&kv.key) else { return };
-        if let Some(index) = self.owner(&key, &kv.value) {
-            self.keys.insert(key, index);
-        }
-    }
-
-    /// The place of the service that a key belongs to, if it is one of those waited for.
-    fn owner(&self, key: &Key, value: &[u8]) -> Option<usize> {
-        let (service, uid) = match (key, Object::decode(key, value).ok()?) {
-            (Key::Service(service), _) => (service.clone(), None),
-            (Key::Task(_), Object::Task(task)) => (task.service.clone(), Some(task.uid.clone())),
-            (Key::Rollout(uid), Object::Rollout(rollout)) => (rollout.service.clone(), Some(uid.clone())),
-            (Key::Revision(uid, _), Object::Revision(revision)) => {
-                (revision.service.clone(), Some(uid.clone()))
-            }
-            _ => return None,
-        };
-        self.services
-            .iter()
-            .position(|(name, wanted)| *name == service && (wanted.is_none() || *wanted == uid))
-    }
-
     /// Each service, and what is left of it.
     fn lines(&self) -> Vec<(String, String)> {
-        let line = |(index, (service, _)): (usize, &(ServiceRef, Option<Uid>))| {
-            let left = self.keys.iter().filter(|(_, of)| **of == index).map(|(key, _)| key);
+        let line = |(service, uid): &(ServiceRef, Option<Uid>)| {
+            let is_left = |key: &Key, entry: &Entry| match owner(key, entry) {
+                Some((name, of)) => name == *service && (uid.is_none() || *uid == of),
+                None => false,
+            };
+            let left = self.cut.iter().filter(|(key, entry)| is_left(key, entry)).map(|(key, _)| key);
             (service.docker_name(), words(left))
         };
-        self.services.iter().enumerate().map(line).collect()
+        self.services.iter().map(line).collect()
+    }
+}
+
+/// The service that a key belongs to; a spec is the service itself, whatever its uid.
+fn owner(key: &Key, entry: &Entry) -> Option<(ServiceRef, Option<Uid>)> {
+    match (key, &entry.value) {
+        (Key::Service(service), _) => Some((service.clone(), None)),
+        (Key::Task(_), Ok(Object::Task(task))) => Some((task.service.clone(), Some(task.uid.clone()))),
+        (Key::Rollout(uid), Ok(Object::Rollout(rollout))) => {
+            Some((rollout.service.clone(), Some(uid.clone())))
+        }
+        (Key::Revision(uid, _), Ok(Object::Revision(revision))) => {
+            Some((revision.service.clone(), Some(uid.clone())))
+        }
+        _ => None,
     }
 }
 
@@ -126,7 +114,7 @@ fn words<'a>(left: impl Iterator<Item = &'a Key>) -> String {
         return "is there".to_owned();
     }
     match (tasks.len(), rest.len()) {
-        (0, 0) => "gone".to_owned(),
+        (0, 0) => GONE.to_owned(),
         (0, _) => "being deleted: its last records go".to_owned(),
         (tasks, _) => format!("being deleted: {} left", count(tasks, "task")),
     }

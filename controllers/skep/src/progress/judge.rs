@@ -65,13 +65,23 @@ pub(crate) fn judge(version: i64, seen: Seen<'_>) -> Verdict {
     }
 }
 
+impl Seen<'_> {
+    /// Whether a task of it finds no node.
+    pub(crate) fn is_unplaceable(&self) -> bool {
+        let placed = self.status.and_then(|status| condition::find(&status.conditions, "Placed"));
+        placed.is_some_and(|placed| placed.status == Truth::False)
+    }
+}
+
 impl Verdict {
-    /// What is shown, `seconds` after the wait began.
-    pub(crate) fn words(&self, seconds: u64) -> String {
-        match self {
-            Self::Ready(_) => format!("{self} in {seconds}s"),
-            Self::Waiting(_) | Self::Failed(_) | Self::Deleted => self.to_string(),
-        }
+    /// Whether the service is there.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
+
+    /// Whether waiting longer may help.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
     }
 
     /// Why waiting longer is of no use.

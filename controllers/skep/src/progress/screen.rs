@@ -2,17 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
-use crate::output::printable;
+use tokio::time::Instant;
+
+use crate::output::{self, printable};
 
 /// How many lines are redrawn; more would scroll away.
 const LINES_MAX: usize = 20;
+
+/// How long a line stays before the next one about the same thing, where lines are not redrawn; and how often waiting
+/// shows that it goes on, where they are.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How far one thing is.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    /// What.
+    pub(crate) name: String,
+    /// How far.
+    pub(crate) words: String,
+    /// Whether nothing more will be said of it.
+    pub(crate) is_last: bool,
+}
 
 /// Where progress is shown: standard error.
 pub(crate) struct Screen {
     is_terminal: bool,
     drawn: usize,
-    shown: BTreeMap<String, String>,
+    shown: BTreeMap<String, (Instant, String)>,
 }
 
 impl Screen {
@@ -23,42 +41,45 @@ impl Screen {
     }
 
     /// Shows how far each thing is.
-    pub(crate) fn show(&mut self, lines: impl Iterator<Item = (String, String)>) {
-        let lines: Vec<(String, String)> = lines.map(|(name, words)| (name, printable(&words))).collect();
-        let text = if self.is_terminal { self.redraw(&lines) } else { self.changes(lines) };
+    pub(crate) fn show(&mut self, lines: impl Iterator<Item = Line>) {
+        let lines = lines.map(|line| Line { words: printable(&line.words), ..line });
+        let text = if self.is_terminal {
+            self.redraw(&lines.collect::<Vec<_>>())
+        } else {
+            output::lines(
+                lines
+                    .filter(|line| self.is_news(line, Instant::now()))
+                    .map(|line| format!("{}  {}", line.name, line.words)),
+            )
+        };
         // Nothing can be done when standard error is gone.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
     /// The lines in the place of those before, each cut to the terminal's width so that it takes one line.
-    fn redraw(&mut self, lines: &[(String, String)]) -> String {
+    fn redraw(&mut self, lines: &[Line]) -> String {
         let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col));
-        let mut text = if self.drawn > 0 { format!("\x1b[{}A\r\x1b[J", self.drawn) } else { String::new() };
-        let named = lines.iter().map(|(name, words)| name.chars().count().min(words.len()));
-        let column = named.max().unwrap_or(0);
-        for (name, words) in lines.iter().take(LINES_MAX) {
+        let column = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
+        let shown = lines.iter().take(LINES_MAX).map(|Line { name, words, .. }| {
             let line = format!("{name:<column$}  {words}");
-            text.extend(line.chars().take(width.saturating_sub(1)));
-            text.push('\n');
-        }
-        self.drawn = lines.len().min(LINES_MAX);
-        if lines.len() > LINES_MAX {
-            text.push_str(&format!("and {} more\n", lines.len() - LINES_MAX));
-            self.drawn += 1;
-        }
-        text
+            line.chars().take(width.saturating_sub(1)).collect::<String>()
+        });
+        let rest = lines.len().checked_sub(LINES_MAX + 1).map(|rest| format!("and {} more", rest + 1));
+        let shown: Vec<String> = shown.chain(rest).collect();
+        let back = if self.drawn > 0 { format!("\x1b[{}A\r\x1b[J", self.drawn) } else { String::new() };
+        self.drawn = shown.len();
+        back + &output::lines(shown)
     }
 
-    /// The lines that differ from what was shown.
-    fn changes(&mut self, lines: Vec<(String, String)>) -> String {
-        let mut text = String::new();
-        for (name, words) in lines {
-            if self.shown.get(&name) != Some(&words) {
-                text.push_str(&format!("{name}  {words}\n"));
-                self.shown.insert(name, words);
-            }
+    /// Whether a line says something new, and the one before it stood long enough.
+    fn is_news(&mut self, line: &Line, now: Instant) -> bool {
+        let is_news = self.shown.get(&line.name).is_none_or(|(since, words)| {
+            *words != line.words && (line.is_last || now.duration_since(*since) >= INTERVAL)
+        });
+        if is_news {
+            self.shown.insert(line.name.clone(), (now, line.words.clone()));
         }
-        text
+        is_news
     }
 }
 
@@ -66,22 +87,29 @@ impl Screen {
 mod tests {
     use super::*;
 
-    fn line(words: &str) -> Vec<(String, String)> {
-        vec![("web".to_owned(), words.to_owned()), ("db".to_owned(), "ready 1/1".to_owned())]
+    fn line(words: &str, is_last: bool) -> Line {
+        Line { name: "web".to_owned(), words: words.to_owned(), is_last }
     }
 
-    #[test]
-    fn without_a_terminal_only_what_changes_is_said() {
-        let mut screen = Screen { is_terminal: false, drawn: 0, shown: BTreeMap::new() };
-        assert_eq!(screen.changes(line("0/2 running")), "web  0/2 running\ndb  ready 1/1\n");
-        assert_eq!(screen.changes(line("0/2 running")), "");
-        assert_eq!(screen.changes(line("1/2 running")), "web  1/2 running\n");
+    fn screen() -> Screen {
+        Screen { is_terminal: false, drawn: 0, shown: BTreeMap::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_terminal_only_what_changes_is_said_and_not_too_often() {
+        let mut screen = screen();
+        let now = Instant::now();
+        assert!(screen.is_news(&line("0/2 running", false), now));
+        assert!(!screen.is_news(&line("0/2 running", false), now + INTERVAL), "it was said");
+        assert!(!screen.is_news(&line("1/2 running", false), now + INTERVAL / 2), "too soon");
+        assert!(screen.is_news(&line("1/2 running", false), now + INTERVAL));
+        assert!(screen.is_news(&line("ready 2/2", true), now + INTERVAL), "the last word is never held back");
     }
 
     #[test]
     fn on_a_terminal_the_lines_before_are_replaced() {
-        let mut screen = Screen { is_terminal: true, drawn: 0, shown: BTreeMap::new() };
-        assert!(screen.redraw(&line("0/2 running")).starts_with("web"));
-        assert!(screen.redraw(&line("1/2 running")).starts_with("\x1b[2A"));
+        let mut screen = screen();
+        assert!(screen.redraw(&[line("0/2 running", false)]).starts_with("web"));
+        assert!(screen.redraw(&[line("1/2 running", false)]).starts_with("\x1b[1A"));
     }
 }

@@ -13,6 +13,8 @@ use crate::up::child::Program;
 use crate::up::pki::{MEMBER, Pki};
 use crate::up::state::{Ports, StateDir};
 
+/// Its name among the processes of the supervisor.
+pub(crate) const ETCD: &str = "etcd";
 /// How much etcd may store, in bytes.
 pub(crate) const QUOTA_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 /// How far back etcd keeps history.
@@ -48,7 +50,7 @@ pub(crate) fn access(ports: Ports, pki: &Pki) -> Access {
 /// Where the system's etcd is.
 pub(crate) fn find() -> Result<PathBuf, UpError> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).map(|dir| dir.join("etcd")).find(|file| file.is_file());
+    let found = env::split_paths(&path).map(|dir| dir.join(ETCD)).find(|file| file.is_file());
     found.ok_or(UpError::NoEtcd)
 }
 
@@ -88,7 +90,7 @@ pub(crate) fn program(binary: PathBuf, state: &StateDir, ports: Ports, pki: &Pki
         arg
     });
     // etcd reads every flag from ETCD_… as well: what stands in somebody's shell is not meant for this one.
-    Program { name: "etcd".to_owned(), binary, args: args.collect(), environment: Some(BTreeMap::new()) }
+    Program { name: ETCD.to_owned(), binary, args: args.collect(), environment: Some(BTreeMap::new()) }
 }
 
 #[cfg(test)]

@@ -52,6 +52,11 @@ impl ProcessId {
         Ok(())
     }
 
+    /// Asks it to end, and does not wait.
+    pub(crate) fn ask_to_end(&self) -> io::Result<()> {
+        self.open().map_or(Ok(()), |process| send(&process, Signal::TERM))
+    }
+
     /// A handle that stays with this very process, if it lives.
     fn open(&self) -> Option<OwnedFd> {
         let pid = Pid::from_raw(i32::try_from(self.pid).ok()?)?;

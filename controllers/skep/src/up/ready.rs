@@ -1,19 +1,20 @@
-//! What `skep up` waits for: etcd answers, every controller has a leader, and a node is ready.
+//! What `skep up` waits for: etcd answers, every controller has a leader, and this machine's node is ready.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use skep_api::condition;
 use skep_api::ident::NodeId;
 use skep_api::key::{Key, prefix};
-use skep_api::node::{NodeState, Session};
+use skep_api::node::{NodeState, NodeStatus, Session};
 use skep_api::object::Object;
 use skep_api::time::Span;
 use skep_runtime::clock::Env;
-use skep_store::{Event, KeyValue, Range, Store, Update};
-use tokio::time::Instant;
+use skep_store::{Range, Store};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::cluster::Access;
+use crate::cut::Cut;
 use crate::failure::Failure;
 use crate::host;
 use crate::up::UpError;
@@ -21,8 +22,8 @@ use crate::up::state::StateDir;
 use crate::up::supervisor::AGENT;
 use crate::verb::controller::CONTROLLERS;
 
-/// How often an etcd that does not answer yet is asked again.
-const ASK_INTERVAL: Duration = Duration::from_millis(100);
+/// How often an etcd that does not answer yet is asked again, and how often files of the state directory are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Connects as soon as etcd answers, and makes a cluster of it if it is none yet.
 pub(crate) async fn bootstrap(access: &Access, env: &Env) -> Result<Store, Failure> {
@@ -36,13 +37,16 @@ async fn connect(access: &Access, env: &Env) -> Result<Store, Failure> {
     loop {
         match Store::connect(access.config(env)?).await {
             Ok(store) => return Ok(store),
-            Err(error) if error.is_retryable() => tokio::time::sleep(ASK_INTERVAL).await,
+            Err(error) if error.is_retryable() => tokio::time::sleep(LOOK_INTERVAL).await,
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Waits until the cluster can run services and this machine's agent is part of it, for at most `limit`.
+/// Waits until the cluster can run services and this machine is part of it, for at most `limit`.
+///
+/// # Errors
+/// [`UpError::NotReady`] says what is missing when the time is over.
 pub(crate) async fn wait(
     state: &StateDir,
     access: &Access,
@@ -50,10 +54,10 @@ pub(crate) async fn wait(
     limit: Span,
 ) -> Result<Ready, Failure> {
     let deadline = Instant::now() + limit.to_std();
-    let mut progress = Progress { state, has_store: false, values: BTreeMap::new() };
-    match tokio::time::timeout_at(deadline, progress.follow(access, env)).await {
+    let mut missing = vec!["etcd does not answer".to_owned()];
+    match timeout_at(deadline, follow(state, access, env, &mut missing)).await {
         Ok(result) => result,
-        Err(_) => Err(UpError::NotReady { limit, missing: progress.missing().join(", ") }.into()),
+        Err(_) => Err(UpError::NotReady { limit, missing: missing.join(", ") }.into()),
     }
 }
 
@@ -66,71 +70,61 @@ pub(crate) struct Ready {
     pub(crate) nodes: usize,
 }
 
-struct Progress<'a> {
-    state: &'a StateDir,
-    has_store: bool,
-    values: BTreeMap<Key, Object>,
+/// Follows the cluster until nothing is missing; keeps saying what is.
+async fn follow(
+    state: &StateDir,
+    access: &Access,
+    env: &Env,
+    missing: &mut Vec<String>,
+) -> Result<Ready, Failure> {
+    let store = bootstrap(access, env).await?;
+    let cluster = store.identity()?.cluster;
+    let mut follow = store.follow([prefix::SESSIONS, prefix::NODE_STATUSES].map(Range::prefix).to_vec());
+    let mut cut = Cut::new(cluster.clone());
+    loop {
+        // Who runs on this machine is said by files, whose news come by no watch.
+        if let Ok(update) = timeout(LOOK_INTERVAL, follow.next()).await {
+            cut.take(update?);
+        }
+        let seen = Seen { state, cut: &cut };
+        *missing = seen.missing()?;
+        if missing.is_empty() {
+            return Ok(Ready { cluster, nodes: seen.ready_nodes() });
+        }
+    }
 }
 
-impl Progress<'_> {
-    async fn follow(&mut self, access: &Access, env: &Env) -> Result<Ready, Failure> {
-        let store = bootstrap(access, env).await?;
-        self.has_store = true;
-        let ranges = [prefix::SESSIONS, prefix::NODE_STATUSES].map(Range::prefix);
-        let mut follow = store.follow(ranges.to_vec());
-        loop {
-            match follow.next().await? {
-                Update::Resync(listing) => {
-                    self.values.clear();
-                    listing.entries.into_iter().for_each(|kv| self.put(&kv));
-                }
-                Update::Changed(batch) => batch.events.into_iter().for_each(|event| match event {
-                    Event::Put(kv) => self.put(&kv),
-                    Event::Delete { key, .. } => {
-                        drop(Key::parse(&key).and_then(|key| self.values.remove(&key)))
-                    }
-                }),
-            }
-            if self.missing().is_empty() {
-                return Ok(Ready { cluster: store.identity()?.cluster, nodes: self.ready_nodes() });
-            }
-        }
-    }
+struct Seen<'a> {
+    state: &'a StateDir,
+    cut: &'a Cut,
+}
 
-    fn put(&mut self, kv: &KeyValue) {
-        if let Some(key) = Key::parse(&kv.key) {
-            if let Ok(object) = Object::decode(&key, &kv.value) {
-                self.values.insert(key, object);
-            }
-        }
-    }
-
+impl Seen<'_> {
     /// What is not there yet, in words.
-    fn missing(&self) -> Vec<String> {
-        if !self.has_store {
-            return vec!["etcd does not answer".to_owned()];
+    fn missing(&self) -> Result<Vec<String>, UpError> {
+        let leading: BTreeSet<&str> =
+            self.sessions().filter_map(|(key, session)| self.leader(key, session)).collect();
+        let missing = CONTROLLERS.iter().filter(|name| !leading.contains(*name));
+        let mut missing: Vec<String> =
+            missing.map(|name| format!("the {name} controller has no leader")).collect();
+        match self.state.known_node()? {
+            Some(node) => missing.extend(self.why_not_ready(&node.id)),
+            None => missing.push("the agent has not started".to_owned()),
         }
-        let leading: Vec<&str> =
-            self.values.iter().filter_map(|(key, object)| self.leader(key, object)).collect();
-        let mut missing: Vec<String> = CONTROLLERS
-            .iter()
-            .filter(|name| !leading.contains(name))
-            .map(|name| format!("the {name} controller has no leader"))
-            .collect();
-        if self.ready_nodes() == 0 {
-            missing.push(self.why_no_node());
-        }
-        missing
+        Ok(missing)
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = (&Key, &Session)> {
+        self.cut.iter().filter_map(|(key, entry)| match &entry.value {
+            Ok(Object::Session(session)) => Some((key, &**session)),
+            _ => None,
+        })
     }
 
     /// The controller that `key` names a living leader of.
-    fn leader<'a>(&self, key: &'a Key, object: &Object) -> Option<&'a str> {
-        match (key, object) {
-            (Key::Leader(name), Object::Session(session)) => {
-                self.is_current(name.as_str(), session).then_some(name.as_str())
-            }
-            _ => None,
-        }
+    fn leader<'a>(&self, key: &'a Key, session: &Session) -> Option<&'a str> {
+        let Key::Leader(name) = key else { return None };
+        self.is_current(name.as_str(), session).then_some(name.as_str())
     }
 
     /// Whether the holder is another machine's, or a process that runs here now: a lease outlives a process that was
@@ -141,27 +135,29 @@ impl Progress<'_> {
         host != host::name() || running().is_some_and(|process| process.pid == pid)
     }
 
-    fn ready_nodes(&self) -> usize {
-        let is_ready = |node: &NodeId| {
-            let status = self.values.get(&Key::NodeStatus(node.clone()));
-            matches!(status, Some(Object::NodeStatus(status)) if status.state == NodeState::Ready)
+    fn why_not_ready(&self, node: &NodeId) -> Option<String> {
+        let Some(Object::Session(session)) = self.cut.object(&Key::NodeSession(node.clone())) else {
+            return Some("the agent has no session".to_owned());
         };
-        let nodes = self.values.iter().filter_map(|(key, object)| match (key, object) {
-            (Key::NodeSession(node), Object::Session(session)) => {
-                self.is_current(AGENT, session).then_some(node)
-            }
-            _ => None,
-        });
-        nodes.filter(|node| is_ready(node)).count()
+        let status = self.node(node);
+        if self.is_current(AGENT, session) && status.is_some_and(|status| status.state == NodeState::Ready) {
+            return None;
+        }
+        let why = status.and_then(|status| condition::find(&status.conditions, "Ready"));
+        Some(why.map_or("the node is not ready".to_owned(), |why| {
+            format!("the node is not ready ({})", why.message)
+        }))
     }
 
-    fn why_no_node(&self) -> String {
-        let reasons = self.values.values().filter_map(|object| match object {
-            Object::NodeStatus(status) => condition::find(&status.conditions, "Ready"),
+    fn node(&self, node: &NodeId) -> Option<&NodeStatus> {
+        match self.cut.object(&Key::NodeStatus(node.clone())) {
+            Some(Object::NodeStatus(status)) => Some(status),
             _ => None,
-        });
-        reasons
-            .last()
-            .map_or("no node is ready".to_owned(), |ready| format!("no node is ready ({})", ready.message))
+        }
+    }
+
+    fn ready_nodes(&self) -> usize {
+        let is_ready = |object: &Object| matches!(object, Object::NodeStatus(status) if status.state == NodeState::Ready);
+        self.cut.iter().filter(|(_, entry)| entry.value.as_ref().is_ok_and(is_ready)).count()
     }
 }

@@ -11,10 +11,11 @@ use crate::cluster::Access;
 use crate::failure::Failure;
 use crate::up::UpError;
 use crate::up::child::{Keeper, PATIENCE, Program};
+use crate::up::etcd::{self, ETCD};
 use crate::up::pki::Pki;
 use crate::up::process::ProcessId;
+use crate::up::ready;
 use crate::up::state::{ClusterFile, RunFile, StateDir};
-use crate::up::{etcd, ready};
 use crate::verb::agent::NodeArgs;
 use crate::verb::controller::CONTROLLERS;
 
@@ -42,20 +43,27 @@ impl Supervisor {
     ) -> Result<Self, UpError> {
         end_leftovers(&state)?;
         let last = state.cluster()?;
-        let (cluster, etcd) = match foreign {
-            Some(access) => (ClusterFile { access, ports: None }, None),
-            None => {
-                let binary = etcd::find()?;
-                let pki = Pki::ensure(&state.pki())?;
-                let ports = etcd::ports(last.as_ref().and_then(|last| last.ports))?;
-                let cluster = ClusterFile { access: etcd::access(ports, &pki), ports: Some(ports) };
-                (cluster, Some(etcd::program(binary, &state, ports, &pki)))
+        let foreign = match (foreign, &last) {
+            (Some(access), Some(last)) if last.ports.is_some() => {
+                let known = last.access.endpoints.join(",");
+                return Err(UpError::OtherCluster {
+                    dir: state.path().to_owned(),
+                    wanted: access.endpoints.join(","),
+                    known,
+                });
             }
+            (None, Some(last)) if last.ports.is_none() => Some(last.access.clone()),
+            (foreign, _) => foreign,
         };
-        if let Some(last) = last.filter(|last| last.ports.is_some() != cluster.ports.is_some()) {
-            let known = last.access.endpoints.join(",");
-            return Err(UpError::OtherCluster { dir: state.path().to_owned(), known });
-        }
+        let (cluster, etcd) = if let Some(access) = foreign {
+            (ClusterFile { access, ports: None }, None)
+        } else {
+            let binary = etcd::find()?;
+            let pki = Pki::ensure(&state.pki())?;
+            let ports = etcd::ports(last.and_then(|last| last.ports))?;
+            let cluster = ClusterFile { access: etcd::access(ports, &pki), ports: Some(ports) };
+            (cluster, Some(etcd::program(binary, &state, ports, &pki)))
+        };
         state.set_cluster(&cluster)?;
         let own = ProcessId::own().map_err(UpError::file("/proc/self/stat"))?;
         let run = RunFile { process: Some(own), since: env.now(), restarts: 0, last_end: None };
@@ -124,21 +132,33 @@ impl Supervisor {
 
 /// Ends the processes that a supervisor left behind when it was killed. Containers keep running.
 pub(crate) fn end_leftovers(state: &StateDir) -> Result<(), UpError> {
-    let names = state.run_names();
+    let (store, others): (Vec<String>, Vec<String>) =
+        state.run_names().into_iter().partition(|name| name == ETCD);
     // etcd last: the others still give back what they hold.
-    for name in names.iter().filter(|name| *name != "etcd").chain(names.iter().filter(|name| *name == "etcd"))
-    {
-        if let Some(process) = state.run_file(name)?.and_then(|run| run.process) {
-            if process.is_alive() {
+    for group in [others, store] {
+        let mut living = Vec::new();
+        for name in &group {
+            if let Some(process) =
+                state.run_file(name)?.and_then(|run| run.process).filter(ProcessId::is_alive)
+            {
                 tracing::info!(
                     process = name,
                     pid = process.pid,
                     "ending what an earlier supervisor left behind"
                 );
+                process.ask_to_end().map_err(end_error(name))?;
+                living.push((name, process));
             }
-            process.end(PATIENCE).map_err(|source| UpError::End { name: name.clone(), source })?;
         }
-        state.remove_run_file(name)?;
+        for (name, process) in living {
+            process.end(PATIENCE).map_err(end_error(name))?;
+        }
+        group.iter().try_for_each(|name| state.remove_run_file(name))?;
     }
     Ok(())
+}
+
+fn end_error(name: &str) -> impl FnOnce(std::io::Error) -> UpError {
+    let name = name.to_owned();
+    |source| UpError::End { name, source }
 }

@@ -1,6 +1,7 @@
 //! `skep apply`: makes the cluster hold what files describe, and waits until it runs.
 
 use clap::Args;
+use skep_api::manifest::Manifest;
 use skep_api::time::Span;
 
 use crate::apply::commit::{Report, Writer};
@@ -40,9 +41,9 @@ impl Apply {
 
 /// The services of a report, as versions to wait for.
 fn goals(report: &Report) -> Vec<Goal> {
-    let goals = report.objects.iter().filter_map(|object| match &object.planned.key {
-        skep_api::key::Key::Service(service) => Some(Goal::new(service.clone(), object.version)),
-        _ => None,
+    let goals = report.objects.iter().filter_map(|object| match &object.planned.object {
+        Manifest::Service(service) => Some(Goal::new(service.reference(), object.version)),
+        Manifest::Node { .. } => None,
     });
     goals.collect()
 }

@@ -1,7 +1,9 @@
 //! `skep delete`: takes objects away, and waits until nothing of them is left.
 
+use std::fmt;
+
 use clap::Args;
-use skep_api::ident::Uid;
+use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Key, ServiceRef};
 use skep_api::manifest::Manifest;
 use skep_api::record::{ChangeAction, ObjectChange};
@@ -39,32 +41,28 @@ pub(crate) struct Delete {
     timeout: Span,
 }
 
-/// Something to delete.
-struct Doomed {
-    key: Key,
-    name: String,
-    /// Whether it must be there: what a file describes may be gone already.
-    must_exist: bool,
+/// Something that can be deleted.
+enum Doomed {
+    Service(ServiceRef),
+    Node(NodeId),
 }
 
 impl Delete {
     /// Deletes them.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let doomed = self.doomed()?;
+        let named = self.targets.iter().map(|target| self.doomed(target)).collect::<Result<Vec<_>, _>>()?;
+        let described = self.described()?;
         let store = context.cluster.connect(&context.env).await?;
-        check_all(&store, &doomed).await?;
+        check_all(&store, &named).await?;
         let cluster = store.identity()?.cluster;
         let mut writer = Writer::new(&store, &context.env);
-        let mut report = Report::default();
         let mut services = Vec::new();
-        for object in &doomed {
-            let Some(created) = delete(&store, object, &mut writer, &mut report).await? else {
-                output::print(&format!("{}  was not there\n", object.name))?;
-                continue;
-            };
-            output::print(&format!("{}  deleted\n", object.name))?;
-            if let Key::Service(service) = &object.key {
-                services.push((service.clone(), Uid::derive(&cluster, &object.key.to_string(), created)));
+        for object in named.into_iter().chain(described) {
+            let created = delete(&store, &object, &mut writer).await?;
+            let word = if created.is_some() { "deleted" } else { "was not there" };
+            output::print(&format!("{object}  {word}\n"))?;
+            if let (Doomed::Service(service), Some(created)) = (&object, created) {
+                services.push((service.clone(), Uid::derive(&cluster, &object.key().to_string(), created)));
             }
         }
         if self.detach {
@@ -73,100 +71,102 @@ impl Delete {
         progress::gone(&store, services, self.timeout).await
     }
 
-    fn doomed(&self) -> Result<Vec<Doomed>, Failure> {
-        let mut doomed = Vec::new();
-        for target in &self.targets {
-            let manifest_key = match target.kind {
-                Kind::Nodes => Key::Node(target.node()?),
-                _ => Key::Service(target.service(&self.stack)?),
-            };
-            doomed.push(Doomed { name: name(&manifest_key), key: manifest_key, must_exist: true });
+    fn doomed(&self, target: &Target) -> Result<Doomed, Failure> {
+        if target.kind == Kind::Nodes {
+            target.node().map(Doomed::Node)
+        } else {
+            target.service(&self.stack).map(Doomed::Service)
         }
-        for document in self.files.read()? {
-            match document.value {
-                Manifest::Service(service) => {
-                    let key = Key::Service(service.reference());
-                    doomed.push(Doomed { name: name(&key), key, must_exist: false });
-                }
-                Manifest::Node { id, .. } => say(&format!("Node/{id} is a machine, and stays")),
-            }
-        }
-        Ok(doomed)
     }
-}
 
-fn name(key: &Key) -> String {
-    match key {
-        Key::Service(service) => format!("Service/{service}"),
-        Key::Node(node) => format!("Node/{node}"),
-        other => other.to_string(),
+    /// What the files describe. It may be gone already; and a machine is not a file's to delete.
+    fn described(&self) -> Result<Vec<Doomed>, Failure> {
+        let documents = self.files.read()?.into_iter().filter_map(|document| match document.value {
+            Manifest::Service(service) => Some(Doomed::Service(service.reference())),
+            Manifest::Node { id, .. } => {
+                say(&format!("Node/{id} is a machine: name it, to delete it"));
+                None
+            }
+        });
+        Ok(documents.collect())
     }
 }
 
 /// Nothing is deleted if one of the names is wrong.
 async fn check_all(store: &Store, doomed: &[Doomed]) -> Result<(), Failure> {
-    let keys = doomed.iter().map(|object| object.key.clone());
-    let snapshot = Snapshot::read(store, keys).await?;
-    let missing = doomed.iter().filter(|object| object.must_exist && snapshot.get(&object.key).is_none());
-    let missing: Vec<String> = missing.map(|object| format!("no {}", object.name)).collect();
+    let snapshot = Snapshot::read(store, doomed.iter().map(Doomed::key)).await?;
+    let missing = doomed.iter().filter(|object| snapshot.get(&object.key()).is_none());
+    let missing: Vec<String> = missing.map(|object| format!("no {object}")).collect();
     if missing.is_empty() { Ok(()) } else { Err(Failure::NotFound(missing)) }
 }
 
-/// Deletes one object with its owners' documents and its claim, and notes it; returns where it had been created.
-async fn delete(
-    store: &Store,
-    object: &Doomed,
-    writer: &mut Writer<'_>,
-    report: &mut Report,
-) -> Result<Option<i64>, Failure> {
+/// Deletes one object with all that belongs to it, and notes it; returns where it had been created, if it was there.
+async fn delete(store: &Store, object: &Doomed, writer: &mut Writer<'_>) -> Result<Option<i64>, Failure> {
     for _ in 0..TRIES_MAX {
-        let snapshot = Snapshot::read(store, keys(&object.key)).await?;
-        let Some(found) = snapshot.get(&object.key) else { return Ok(None) };
-        let txn = plan(&object.key, &snapshot)?;
+        let snapshot = Snapshot::read(store, [vec![object.key()], object.belongings()].concat()).await?;
+        let Some(found) = snapshot.get(&object.key()) else { return Ok(None) };
+        let txn = object.plan(&snapshot)?;
         let change =
-            ObjectChange { object: object.name.clone(), action: ChangeAction::Deleted, fields: Vec::new() };
-        if writer.commit(txn, vec![change], report).await?.is_some() {
+            ObjectChange { object: object.to_string(), action: ChangeAction::Deleted, fields: Vec::new() };
+        if writer.commit(txn, vec![change], &mut Report::default()).await?.is_some() {
             return Ok(Some(found.created));
         }
     }
-    Err(Failure::Conflict(vec![format!("{} keeps being changed by somebody else", object.name)]))
+    Err(Failure::Conflict(vec![format!("{object} keeps being changed by somebody else")]))
 }
 
-fn keys(key: &Key) -> Vec<Key> {
-    let mut keys = vec![key.clone()];
-    match key {
-        Key::Service(service) => keys.extend([Key::ServiceOwners(service.clone()), Key::name_claim(service)]),
-        Key::Node(node) => keys.push(Key::NodeSession(node.clone())),
-        _ => {}
+impl Doomed {
+    fn key(&self) -> Key {
+        match self {
+            Self::Service(service) => Key::Service(service.clone()),
+            Self::Node(node) => Key::Node(node.clone()),
+        }
     }
-    keys
-}
 
-fn plan(key: &Key, snapshot: &Snapshot) -> Result<Txn, Failure> {
-    let mut txn = Txn::new().guard(snapshot.guard(key)).delete(key.clone());
-    match key {
-        Key::Service(service) => {
-            let claim = Key::name_claim(service);
-            for key in [Key::ServiceOwners(service.clone()), claim.clone()] {
-                if snapshot.get(&key).is_some() && (key != claim || is_own_claim(snapshot, &claim, service)) {
-                    txn = txn.guard(snapshot.guard(&key)).delete(key);
+    /// What must be read beside the object itself.
+    fn belongings(&self) -> Vec<Key> {
+        match self {
+            Self::Service(service) => vec![Key::ServiceOwners(service.clone()), Key::name_claim(service)],
+            Self::Node(node) => vec![Key::NodeOwners(node.clone()), Key::NodeSession(node.clone())],
+        }
+    }
+
+    fn plan(&self, snapshot: &Snapshot) -> Result<Txn, Failure> {
+        let (owners, other) = match self {
+            Self::Service(service) => {
+                let claim = Key::name_claim(service);
+                let is_own = snapshot.get(&claim).is_some_and(|kv| is_claim_of(service, &kv.value));
+                (Key::ServiceOwners(service.clone()), is_own.then_some(claim))
+            }
+            Self::Node(node) => {
+                if snapshot.get(&Key::NodeSession(node.clone())).is_some() {
+                    let reason = "its agent lives and would have to kill its containers: stop it first";
+                    return Err(Failure::Conflict(vec![format!("{self}: {reason}")]));
                 }
+                (Key::NodeOwners(node.clone()), None)
             }
+        };
+        let owners = snapshot.get(&owners).map(|_| owners);
+        let mut txn = Txn::new();
+        for key in [Some(self.key()), owners, other].into_iter().flatten() {
+            txn = txn.guard(snapshot.guard(&key)).delete(key);
         }
-        Key::Node(node) => {
-            let session = Key::NodeSession(node.clone());
-            if snapshot.get(&session).is_some() {
-                let reason =
-                    "its agent lives: stop it first, or it would have to kill its containers".to_owned();
-                return Err(Failure::Conflict(vec![format!("Node/{node}: {reason}")]));
-            }
-            txn = txn.guard(Guard::absent(session));
-        }
-        _ => {}
+        Ok(match self {
+            Self::Service(_) => txn,
+            Self::Node(node) => txn.guard(Guard::absent(Key::NodeSession(node.clone()))),
+        })
     }
-    Ok(txn)
 }
 
-fn is_own_claim(snapshot: &Snapshot, claim: &Key, service: &ServiceRef) -> bool {
-    snapshot.get(claim).is_some_and(|kv| kv.value.trim_ascii() == service.to_string().as_bytes())
+impl fmt::Display for Doomed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(service) => write!(f, "Service/{service}"),
+            Self::Node(node) => write!(f, "Node/{node}"),
+        }
+    }
+}
+
+fn is_claim_of(service: &ServiceRef, value: &[u8]) -> bool {
+    value.trim_ascii() == service.to_string().as_bytes()
 }

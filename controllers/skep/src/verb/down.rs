@@ -10,6 +10,7 @@ use crate::cli::Context;
 use crate::failure::{Failure, count};
 use crate::output::{say, warn};
 use crate::up::UpError;
+use crate::up::process::ProcessId;
 use crate::up::state::{NodeFile, StateDir};
 use crate::up::supervisor::{SUPERVISOR, end_leftovers};
 use crate::verb::agent::docker;
@@ -75,7 +76,7 @@ async fn remove_containers(state: &StateDir) -> Result<(), Failure> {
 /// Ends the supervisor, and whatever it could not end; says whether there was anything to end.
 fn end_processes(state: &StateDir) -> Result<bool, UpError> {
     let supervisor = state.run_file(SUPERVISOR)?.and_then(|run| run.process);
-    let was_up = supervisor.as_ref().is_some_and(|process| process.is_alive());
+    let was_up = supervisor.as_ref().is_some_and(ProcessId::is_alive);
     if let Some(process) = supervisor {
         process.end(PATIENCE).map_err(|source| UpError::End { name: SUPERVISOR.to_owned(), source })?;
     }

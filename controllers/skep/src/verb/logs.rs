@@ -101,8 +101,8 @@ impl Reader {
         containers.sort_by_key(|(_, container)| container.started);
         for (task, container) in containers {
             let mut pieces = self.pieces(&task, container, false);
-            while let Some((name, piece)) = pieces.try_next().await.map_err(engine_failure)? {
-                printer.print(&name, &piece)?;
+            while let Some(piece) = pieces.next().await {
+                show(piece, printer)?;
             }
         }
         Ok(())
@@ -122,7 +122,9 @@ impl Reader {
                         if is_task && !containers.iter().any(|container| self.task(container).is_some()) {
                             return Err(Failure::NotFound(vec![self.not_found(&containers)]));
                         }
-                        containers.iter().for_each(|container| self.add(container, &mut known, &mut pieces));
+                        for container in &containers {
+                            self.add(container, &mut known, &mut pieces);
+                        }
                     }
                     Some(Ok(Sight::Changed(container))) => self.add(&container, &mut known, &mut pieces),
                     Some(Ok(Sight::Gone(_))) => {}
@@ -130,8 +132,7 @@ impl Reader {
                     None => return Ok(()),
                 },
                 Some(piece) = pieces.next() => {
-                    let (name, piece) = piece.map_err(engine_failure)?;
-                    printer.print(&name, &piece)?;
+                    show(piece, printer)?;
                 }
                 else => return Ok(()),
             }
@@ -142,10 +143,11 @@ impl Reader {
     }
 
     fn add(&self, container: &Container, known: &mut BTreeSet<String>, pieces: &mut SelectAll<Pieces>) {
-        if let Some((task, container)) = self.task(container) {
-            if container.phase != Phase::Created && known.insert(container.id.clone()) {
-                pieces.push(self.pieces(&task, container, true));
-            }
+        if let Some((task, container)) = self.task(container)
+            && container.phase != Phase::Created
+            && known.insert(container.id.clone())
+        {
+            pieces.push(self.pieces(&task, container, true));
         }
     }
 
@@ -174,6 +176,15 @@ impl Reader {
             "nothing of `{}` in stack {} ran on this machine{advice}",
             self.wanted.name, self.wanted.stack
         )
+    }
+}
+
+/// A container that goes away takes its log with it; that of the others is there.
+fn show(piece: Result<(String, LogPiece), EngineError>, printer: &mut Printer) -> Result<(), Failure> {
+    match piece {
+        Ok((name, piece)) => Ok(printer.print(&name, &piece)?),
+        Err(EngineError::NotFound(_) | EngineError::Refused(_)) => Ok(()),
+        Err(error) => Err(engine_failure(error)),
     }
 }
 

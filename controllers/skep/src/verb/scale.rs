@@ -81,58 +81,68 @@ async fn scale(store: &Store, sizes: &[(ServiceRef, u32)], writer: &mut Writer<'
     for _ in 0..TRIES_MAX {
         let keys = sizes.iter().map(|(service, _)| Key::Service(service.clone()));
         let snapshot = Snapshot::read(store, keys).await?;
-        let (txn, changes, lines) = plan(sizes, &snapshot)?;
-        if changes.is_empty() {
-            output::print(&lines)?;
+        let Planned { txn, changes, lines } = plan(sizes, &snapshot)?;
+        let written = if changes.is_empty() {
             let versions =
                 sizes.iter().filter_map(|(service, _)| snapshot.get(&Key::Service(service.clone())));
-            return Ok(versions.map(|kv| kv.modified).min().unwrap_or_default());
-        }
-        if let Some(revision) = writer.commit(txn, changes, &mut Report::default()).await? {
-            output::print(&lines)?;
-            return Ok(revision);
+            versions.map(|kv| kv.modified).min()
+        } else {
+            writer.commit(txn, changes, &mut Report::default()).await?
+        };
+        if let Some(version) = written {
+            output::print(&output::lines(lines))?;
+            return Ok(version);
         }
     }
     Err(Failure::Conflict(vec!["the services keep being changed by somebody else".to_owned()]))
 }
 
-type Planned = (Txn, Vec<ObjectChange>, String);
+/// What is written, what is noted, and what is said.
+#[derive(Default)]
+struct Planned {
+    txn: Txn,
+    changes: Vec<ObjectChange>,
+    lines: Vec<String>,
+}
 
 fn plan(sizes: &[(ServiceRef, u32)], snapshot: &Snapshot) -> Result<Planned, Failure> {
-    let mut planned = (Txn::new(), Vec::new(), String::new());
+    let mut planned = Planned::default();
     for (service, replicas) in sizes {
         let key = Key::Service(service.clone());
         let name = format!("Service/{service}");
-        let live = read(&key, &name, snapshot)?;
-        if live.spec.mode != Mode::Replicated {
-            let reason = "only a replicated service has a number of tasks".to_owned();
-            return Err(Failure::Forbidden { object: name, reason });
-        }
-        if live.spec.replicas == *replicas {
-            planned.2.push_str(&format!("{name}  unchanged\n"));
+        let mut scaled = read(&key, &name, snapshot)?;
+        let old = std::mem::replace(&mut scaled.spec.replicas, *replicas);
+        if old == *replicas {
+            planned.lines.push(format!("{name}  unchanged"));
             continue;
         }
-        let mut scaled = live.clone();
-        scaled.spec.replicas = *replicas;
         let value = Object::from(scaled).encode(&key)?;
-        Object::decode(&key, &value)
-            .map_err(|invalid| Failure::Forbidden { object: name.clone(), reason: invalid.reason })?;
-        planned.2.push_str(&format!("{name}  changed  replicas {} -> {replicas}\n", live.spec.replicas));
+        Object::decode(&key, &value).map_err(|invalid| forbidden(&name, invalid.reason))?;
+        planned.txn = planned.txn.guard(snapshot.guard(&key)).put(Put::new(key, value));
         let field = FieldChange {
             path: "spec.replicas".to_owned(),
-            old: Some(live.spec.replicas.into()),
+            old: Some(old.into()),
             new: Some((*replicas).into()),
         };
-        planned.1.push(ObjectChange { object: name, action: ChangeAction::Changed, fields: vec![field] });
-        planned.0 = planned.0.guard(snapshot.guard(&key)).put(Put::new(key, value));
+        planned.lines.push(format!("{name}  changed  replicas {old} -> {replicas}"));
+        planned.changes.push(ObjectChange {
+            object: name,
+            action: ChangeAction::Changed,
+            fields: vec![field],
+        });
     }
     Ok(planned)
 }
 
 fn read(key: &Key, name: &str, snapshot: &Snapshot) -> Result<Service, Failure> {
     match snapshot.object(key) {
-        Some(Ok(Object::Service(service))) => Ok((*service).clone()),
-        Some(Err(invalid)) => Err(Failure::Forbidden { object: name.to_owned(), reason: invalid.reason }),
-        _ => Err(Failure::NotFound(vec![format!("no {name}")])),
+        Some(Ok(Object::Service(service))) if service.spec.mode == Mode::Replicated => Ok((*service).clone()),
+        Some(Ok(_)) => Err(forbidden(name, "only a replicated service has a number of tasks".to_owned())),
+        Some(Err(invalid)) => Err(forbidden(name, invalid.reason)),
+        None => Err(Failure::NotFound(vec![format!("no {name}")])),
     }
+}
+
+fn forbidden(name: &str, reason: String) -> Failure {
+    Failure::Forbidden { object: name.to_owned(), reason }
 }

@@ -63,7 +63,11 @@ impl Up {
     /// Starts everything.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
         let state = context.cluster.state();
-        if self.detach { self.detached(context, &state).await } else { self.attached(context, state).await }
+        if self.detach {
+            self.detached(context, &state).await
+        } else {
+            Box::pin(self.attached(context, state)).await
+        }
     }
 
     /// Supervises until a signal comes.
@@ -109,7 +113,7 @@ impl Up {
         state.create()?;
         let running = state.lock().map(drop);
         let started = match running {
-            Ok(()) => Some(spawn(state).map_err(|source| start_error(source))?),
+            Ok(()) => Some(spawn(state).map_err(start_error)?),
             Err(UpError::AlreadyUp { .. }) => None,
             Err(error) => return Err(error.into()),
         };

@@ -6,8 +6,9 @@ use skep_api::object::Object;
 use skep_api::record::Change;
 use skep_api::service::Labels;
 
+use crate::cut::Cut;
 use crate::view::service::word;
-use crate::view::{Cut, Item, Kind, Style, item};
+use crate::view::{Item, Kind, Style, item};
 
 /// Every change, in the order of time.
 pub(crate) fn items(cut: &Cut, style: Style) -> Vec<Item> {
@@ -22,7 +23,7 @@ pub(crate) fn items(cut: &Cut, style: Style) -> Vec<Item> {
             part_of: objects.map(str::to_owned).collect(),
             labels: Labels::new(),
             cells: cells(id.as_str(), change, style),
-            document: item::document(Kind::Changes, metadata, change, None::<&()>),
+            document: item::document(Kind::Changes, &metadata, change, None::<&()>),
         })
     });
     found.collect()

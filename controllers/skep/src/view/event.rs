@@ -4,9 +4,10 @@ use skep_api::key::Key;
 use skep_api::object::Object;
 use skep_api::service::Labels;
 
+use crate::cut::Cut;
 use crate::view::change::stack_of;
 use crate::view::service::word;
-use crate::view::{Cut, Item, Kind, Style, item};
+use crate::view::{Item, Kind, Style, item};
 
 /// Every event, in the order in which it was last seen.
 pub(crate) fn items(cut: &Cut, style: Style) -> Vec<Item> {
@@ -29,7 +30,7 @@ pub(crate) fn items(cut: &Cut, style: Style) -> Vec<Item> {
             part_of: vec![name.to_owned()],
             labels: Labels::new(),
             cells,
-            document: item::document(Kind::Events, metadata, event, None::<&()>),
+            document: item::document(Kind::Events, &metadata, event, None::<&()>),
         };
         Some((event.last_seen, item))
     });

@@ -54,7 +54,7 @@ pub(crate) fn metadata(name: &str, stack: Option<&Stack>, version: i64, uid: &Ui
 /// An object in its envelope. A status that is not there is left out.
 pub(crate) fn document(
     kind: Kind,
-    metadata: Map<String, Value>,
+    metadata: &Map<String, Value>,
     spec: &impl Serialize,
     status: Option<&impl Serialize>,
 ) -> Value {

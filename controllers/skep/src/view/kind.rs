@@ -93,13 +93,11 @@ impl FromStr for Kind {
         let known = NAMES.iter().find(|(_, names)| names.contains(&given.as_str()));
         known.map(|(kind, _)| *kind).ok_or_else(|| {
             let names = NAMES.iter().flat_map(|(_, names)| names.iter().copied());
-            match nearest(&given, names) {
-                Some(near) => format!("there is no kind {text:?}; did you mean {near}?"),
-                None => {
-                    let all: Vec<String> = NAMES.iter().map(|(kind, _)| kind.to_string()).collect();
-                    format!("there is no kind {text:?}; there are {}", all.join(", "))
-                }
-            }
+            let all = || NAMES.map(|(kind, _)| kind.to_string()).join(", ");
+            nearest(&given, names).map_or_else(
+                || format!("there is no kind {text:?}; there are {}", all()),
+                |near| format!("there is no kind {text:?}; did you mean {near}?"),
+            )
         })
     }
 }

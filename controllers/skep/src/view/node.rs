@@ -7,15 +7,15 @@ use skep_api::key::Key;
 use skep_api::node::{NodeReport, NodeSpec, NodeStatus};
 use skep_api::object::Object;
 
-use crate::view::cut::Entry;
+use crate::cut::{Cut, Entry};
 use crate::view::service::word;
-use crate::view::{Cut, Item, Kind, Style, item};
+use crate::view::{Item, Kind, Style, item};
 
 /// Every node, by name.
 pub(crate) fn items(cut: &Cut, style: Style) -> Vec<Item> {
-    let nodes = cut.iter().filter_map(|(key, entry)| match key {
-        Key::Node(node) => Some(item(cut, key, node, entry, style)),
-        _ => None,
+    let nodes = cut.iter().filter_map(|(key, entry)| {
+        let Key::Node(node) = key else { return None };
+        Some(item(cut, key, node, entry, style))
     });
     let mut nodes: Vec<Item> = nodes.collect();
     nodes.sort_by(|one, other| one.cells.first().cmp(&other.cells.first()));
@@ -32,7 +32,7 @@ fn item(cut: &Cut, key: &Key, node: &NodeId, entry: &Entry, style: Style) -> Ite
         _ => None,
     };
     let metadata = item::metadata(node.as_str(), None, entry.modified, &cut.uid(key, entry));
-    let mut document = item::document(Kind::Nodes, metadata, &spec, status);
+    let mut document = item::document(Kind::Nodes, &metadata, &spec, status);
     if let (Err(invalid), Value::Object(fields)) = (&entry.value, &mut document) {
         fields.insert("invalid".to_owned(), Value::from(invalid.reason.clone()));
     }

@@ -6,9 +6,10 @@ use skep_api::object::Object;
 use skep_api::rollout::{Batch, Rollout};
 use skep_api::service::Labels;
 
+use crate::cut::Cut;
 use crate::output::text::short;
 use crate::view::service::word;
-use crate::view::{Cut, Item, Kind, Style, item};
+use crate::view::{Item, Kind, Style, item};
 
 /// How much of a digest is shown without being asked for more.
 const DIGEST_CHARS: usize = 19;
@@ -46,7 +47,7 @@ pub(crate) fn revisions(cut: &Cut, style: Style) -> Vec<Item> {
             part_of: vec![service.name.to_string()],
             labels: Labels::new(),
             cells: vec![name, revision.task.image.clone(), shown, uses.join(",")],
-            document: item::document(Kind::Revisions, metadata, revision, status.as_ref()),
+            document: item::document(Kind::Revisions, &metadata, revision, status.as_ref()),
         };
         found.push((service, *number, item));
     }
@@ -68,7 +69,7 @@ pub(crate) fn rollouts(cut: &Cut, style: Style) -> Vec<Item> {
             part_of: Vec::new(),
             labels: Labels::new(),
             cells: rollout_cells(name, rollout, style),
-            document: item::document(Kind::Rollouts, metadata, rollout, None::<&()>),
+            document: item::document(Kind::Rollouts, &metadata, rollout, None::<&()>),
         })
     });
     let mut found: Vec<Item> = found.collect();

@@ -66,13 +66,12 @@ impl Selection {
             _ => String::new(),
         };
         let elsewhere = all.iter().find(|item| has_name(item, name)).and_then(|item| item.stack.as_ref());
-        let advice = match elsewhere {
-            Some(stack) => format!("; there is one in stack {stack}: add -s {stack}"),
-            None => {
-                let here = all.iter().filter(|item| self.has_stack(item));
-                let names = here.flat_map(|item| item.names.iter().chain(&item.part_of)).map(String::as_str);
-                nearest(name, names).map_or(String::new(), |near| format!("; did you mean `{near}`?"))
-            }
+        let advice = if let Some(stack) = elsewhere {
+            format!("; there is one in stack {stack}: add -s {stack}")
+        } else {
+            let here = all.iter().filter(|item| self.has_stack(item));
+            let names = here.flat_map(|item| item.names.iter().chain(&item.part_of)).map(String::as_str);
+            nearest(name, names).map_or(String::new(), |near| format!("; did you mean `{near}`?"))
         };
         format!("no {} `{name}`{place}{advice}", kind.singular())
     }

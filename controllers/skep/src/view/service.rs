@@ -6,14 +6,14 @@ use skep_api::key::{Key, ServiceRef};
 use skep_api::object::{Object, Service};
 use skep_api::service::{Port, PublishMode, ServiceStatus};
 
-use crate::view::cut::Entry;
-use crate::view::{Cut, Item, Kind, Style, item};
+use crate::cut::{Cut, Entry};
+use crate::view::{Item, Kind, Style, item};
 
 /// Every service, by stack and name.
 pub(crate) fn items(cut: &Cut, style: Style) -> Vec<Item> {
-    let services = cut.iter().filter_map(|(key, entry)| match key {
-        Key::Service(service) => Some(item(cut, key, service, entry, style)),
-        _ => None,
+    let services = cut.iter().filter_map(|(key, entry)| {
+        let Key::Service(service) = key else { return None };
+        Some(item(cut, key, service, entry, style))
     });
     services.collect()
 }
@@ -41,7 +41,7 @@ fn item(cut: &Cut, key: &Key, service: &ServiceRef, entry: &Entry, style: Style)
         Ok(_) => (Value::Null, Shown::default()),
         Err(invalid) => (Value::Null, Shown { invalid: Some(invalid.reason.clone()), ..Shown::default() }),
     };
-    let mut document = item::document(Kind::Services, metadata, &spec, status);
+    let mut document = item::document(Kind::Services, &metadata, &spec, status);
     if let (Some(reason), Value::Object(fields)) = (&shown.invalid, &mut document) {
         fields.insert("invalid".to_owned(), json!(reason));
     }

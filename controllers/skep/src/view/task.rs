@@ -8,10 +8,10 @@ use skep_api::object::Object;
 use skep_api::service::Labels;
 use skep_api::task::{DesiredState, PortStatus, Task, TaskState, TaskStatus};
 
+use crate::cut::{Cut, Entry};
 use crate::output::text::short;
-use crate::view::cut::Entry;
 use crate::view::service::word;
-use crate::view::{Cut, Item, Kind, Style, item};
+use crate::view::{Item, Kind, Style, item};
 
 /// What stands before a task that another one of its slot has replaced.
 const PREDECESSOR: &str = r" \_ ";
@@ -57,7 +57,7 @@ fn row<'a>(cut: &'a Cut, key: &'a Key, entry: &'a Entry) -> Option<Row<'a>> {
     if let (Some(node), Value::Object(fields)) = (reference.place.node(), &mut spec) {
         fields.insert("node".to_owned(), json!(node));
     }
-    let document = item::document(Kind::Tasks, metadata, &spec, status);
+    let document = item::document(Kind::Tasks, &metadata, &spec, status);
     Some(Row { reference, task, status, entry, document })
 }
 

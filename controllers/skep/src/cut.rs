@@ -1,4 +1,5 @@
-//! What is shown comes from one revision: the keys that were read, decoded once, and followed from there.
+//! What people are shown, and what is waited for, comes from one revision: the keys that were read, decoded once, and
+//! followed from there.
 
 use std::collections::BTreeMap;
 
@@ -69,6 +70,11 @@ impl Cut {
     /// Every key, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Entry)> {
         self.entries.iter()
+    }
+
+    /// What lies under `key`.
+    pub(crate) fn entry(&self, key: &Key) -> Option<&Entry> {
+        self.entries.get(key)
     }
 
     /// The value of `key`, if it decodes.
