@@ -48,6 +48,8 @@ pub(crate) struct World {
     reports: Table<NodeId, NodeReport>,
     node: Option<Stamp>,
     locals: BTreeMap<TaskRef, Local>,
+    /// Where keys were deleted: an answer of etcd that is on its way may be older than that.
+    gone: BTreeMap<Key, i64>,
 }
 
 impl World {
@@ -63,6 +65,7 @@ impl World {
             reports: Table::default(),
             node: None,
             locals: BTreeMap::new(),
+            gone: BTreeMap::new(),
         }
     }
 
@@ -134,15 +137,24 @@ impl World {
 
     /// Makes `found` the state of `key` as of `revision`, unless something later is known; names what it touches.
     pub(crate) fn apply(&mut self, key: &Key, found: Option<&KeyValue>, revision: i64) -> BTreeSet<TaskRef> {
-        let known = self.stamp(key).map_or(0, |stamp| stamp.modified);
-        if known > found.map_or(revision, |kv| kv.modified) {
+        let known = self.stamp(key).map(|stamp| stamp.modified).max(self.gone.get(key).copied());
+        if known > Some(found.map_or(revision, |kv| kv.modified)) {
             return BTreeSet::new();
+        }
+        match found {
+            Some(_) => drop(self.gone.remove(key)),
+            None => drop(self.gone.insert(key.clone(), revision)),
         }
         let entry = found.map(|kv| Entry {
             value: Object::decode(key, &kv.value).map_err(Arc::new),
             stamp: Stamp { created: kv.created, modified: kv.modified },
         });
         self.set(key, entry.as_ref())
+    }
+
+    /// No answer of etcd is on its way: what comes from now on is not older than what is known.
+    pub(crate) fn forget_gone(&mut self) {
+        self.gone.clear();
     }
 
     /// Makes what this agent has committed at `revision` part of the world at once.

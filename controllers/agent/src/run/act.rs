@@ -23,6 +23,9 @@ impl Agent {
     /// One pass: plans what is dirty until nothing is, and sends what is due.
     pub(super) fn pass(&mut self) -> Result<(), AgentError> {
         self.ring();
+        if self.calls.is_empty() {
+            self.world.forget_gone();
+        }
         let session = self.keeper.held().map(|held| held.modified);
         if self.world.session != session {
             self.world.session = session;
