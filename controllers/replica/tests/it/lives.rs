@@ -5,6 +5,7 @@ use skep_api::node::NodeState;
 use skep_api::rollout::{Batch, RolloutState};
 use skep_api::task::{Cause, DesiredState, TaskState};
 use skep_api::time::Span;
+use skep_replica::change::{Change, Stop};
 use skep_runtime::plan::Plan;
 use skep_runtime::services::Subject;
 
@@ -116,6 +117,22 @@ fn a_slot_on_a_node_that_is_down_moves_and_what_ran_there_is_forgotten_when_it_r
     shop.node_is(1, NodeState::Ready).come_to_rest();
     assert_eq!(shop.by_name(&first.at.name).unwrap().state, TaskState::Shutdown);
     assert_eq!(shop.newest(1).at.name, second.at.name, "nothing moves back");
+}
+
+#[test]
+fn of_two_tasks_that_are_lost_with_their_node_the_old_one_is_let_go_before_anything_follows() {
+    let mut shop = Shop::open(1);
+    shop.settle();
+    let pending = shop.newest(1);
+    let old = shop.place(&pending, 1);
+    shop.say(&old, TaskState::Running).settle();
+    shop.update(2, &[1]).settle();
+    let pending = shop.newest(1);
+    shop.place(&pending, 1);
+    shop.node_is(1, NodeState::Down);
+    let plan = shop.scene.plan(&Subject::Service(web()));
+    let steps: Vec<&Change> = plan.changes.iter().filter(|step| !matches!(step, Change::Report(_))).collect();
+    assert!(matches!(steps[..], [Change::Stop(Stop::Raise(raise))] if raise.at == old.at), "{steps:?}");
 }
 
 #[test]
