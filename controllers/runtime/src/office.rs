@@ -44,6 +44,8 @@ pub(crate) struct Office {
     held_at: Option<i64>,
     /// The revision at which the key was seen to be absent.
     vacant_at: Option<i64>,
+    /// A campaign had no answer: it may have been won, and then the key is there, but ours (A11).
+    is_unsure: bool,
 }
 
 impl Office {
@@ -60,6 +62,7 @@ impl Office {
             fence: None,
             held_at: None,
             vacant_at: None,
+            is_unsure: false,
         }
     }
 
@@ -79,11 +82,12 @@ impl Office {
         self.stand();
     }
 
-    /// Stands for leader, if the key is vacant as far as is known.
+    /// Stands for leader, if the key is vacant as far as is known, or may be ours already.
     fn stand(&mut self) {
-        let (Some(vacant_at), Some(lease)) = (self.vacant_at, self.lease) else { return };
-        let knows_more = self.held_at.is_none_or(|held_at| vacant_at >= held_at);
-        if knows_more && self.fence.is_none() && self.step.is_none() {
+        let Some(lease) = self.lease else { return };
+        let knows_more = |vacant_at| self.held_at.is_none_or(|held_at| vacant_at >= held_at);
+        let may_win = self.is_unsure || self.vacant_at.is_some_and(knows_more);
+        if may_win && self.fence.is_none() && self.step.is_none() {
             let (store, key, value) = (self.store.clone(), self.key.clone(), self.value.clone());
             self.step =
                 Some(Box::pin(
@@ -151,6 +155,8 @@ impl Office {
     }
 
     fn take(&mut self, step: Step) -> Option<Change> {
+        self.is_unsure =
+            matches!(&step, Step::Campaigned(Err(_))) || self.is_unsure && matches!(&step, Step::Rested);
         match step {
             Step::Granted(Ok(mut lease)) => {
                 self.lease = Some(lease.id());
@@ -200,6 +206,7 @@ impl Office {
         self.keeper = None;
         self.step = None;
         self.fence = None;
+        self.is_unsure = false;
         Change::Lost
     }
 }
