@@ -76,10 +76,12 @@ pub(crate) enum Failure {
     #[error("{}", .0.join("\n"))]
     Conflict(Vec<String>),
     /// It did not come true in time.
-    #[error("{what} after {limit}")]
+    #[error("{what} after {limit}: {details}")]
     Timeout {
         /// What is still so.
-        what: String,
+        what: &'static str,
+        /// What is known about it.
+        details: String,
         /// How long was waited.
         limit: skep_api::time::Span,
     },
@@ -149,6 +151,7 @@ impl Failure {
             Self::Up(error) => error.hint(),
             Self::Interrupted { resume } => Some(format!("wait again with: {resume}")),
             Self::Conflict(_) => Some("look at what changed: skep get changes -A".to_owned()),
+            Self::Timeout { .. } => Some("see what it waits for: skep get tasks,events -A".to_owned()),
             Self::RolloutFailed(_) => Some("see what went wrong: skep get tasks,events -A".to_owned()),
             Self::Unplaceable(_) => {
                 Some("see what is missing: skep get tasks -A; what there is: skep get nodes".to_owned())
@@ -162,7 +165,6 @@ impl Failure {
             | Self::Forbidden { .. }
             | Self::File { .. }
             | Self::NotFound(_)
-            | Self::Timeout { .. }
             | Self::Value(_)
             | Self::Output(_) => None,
         }

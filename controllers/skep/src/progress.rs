@@ -132,6 +132,6 @@ impl Watch {
         if late.iter().any(|(goal, _)| self.seen(goal).is_unplaceable()) {
             return Failure::Unplaceable(format!("no node fits after {limit}: {words}"));
         }
-        Failure::Timeout { what: format!("not ready: {words}"), limit }
+        Failure::Timeout { what: "not ready", details: words, limit }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod process;
 pub(crate) mod scale;
 pub(crate) mod schema;
 pub(crate) mod status;
+pub(crate) mod system;
 pub(crate) mod target;
 pub(crate) mod up;
 pub(crate) mod validate;

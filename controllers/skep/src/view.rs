@@ -21,7 +21,7 @@ use skep_api::time::Timestamp;
 use crate::cut::Cut;
 
 /// How rows are made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Style {
     /// Now.
     pub(crate) now: Timestamp,

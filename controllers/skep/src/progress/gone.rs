@@ -47,8 +47,8 @@ async fn wait(store: &Store, mut remains: Remains, limit: Span) -> Result<(), Fa
     let result = until(limit, &resume, remains.follow(store)).await;
     result.unwrap_or_else(|| {
         let words = remains.lines().into_iter().map(|(name, words)| format!("{name} {words}"));
-        let what = format!("not gone: {}", words.collect::<Vec<_>>().join("; "));
-        Err(Failure::Timeout { what, limit })
+        let details = words.collect::<Vec<_>>().join("; ");
+        Err(Failure::Timeout { what: "not gone", details, limit })
     })
 }
 

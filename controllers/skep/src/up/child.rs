@@ -14,7 +14,6 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::up::UpError;
 use crate::up::process::{ProcessId, signal_child};
 use crate::up::state::{RunFile, StateDir, private_options};
 
@@ -54,14 +53,14 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Runs the program, again and again, until `stop`; then ends it.
-    pub(crate) async fn keep(self) -> Result<(), UpError> {
+    pub(crate) async fn keep(self) {
         let name = &self.program.name;
         let mut pause = PAUSE_FIRST;
         let mut run = RunFile { process: None, since: self.env.now(), restarts: 0, last_end: None };
         loop {
             let began = Instant::now();
             let end = match self.run(&mut run).await {
-                Ok(None) => return self.state.remove_run_file(name),
+                Ok(None) => break,
                 Ok(Some(status)) => status.to_string(),
                 Err(error) => error.to_string(),
             };
@@ -75,13 +74,23 @@ impl Keeper {
                 restarts: run.restarts.saturating_add(1),
                 last_end: Some(end),
             };
-            self.state.set_run_file(name, &run)?;
+            self.note(&run);
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return self.state.remove_run_file(name),
+                () = self.stop.cancelled() => break,
                 () = tokio::time::sleep(pause) => {}
             }
             pause = (pause * 2).min(PAUSE_MAX);
+        }
+        if let Err(error) = self.state.remove_run_file(name) {
+            tracing::warn!(process = name, %error, "what is said of a process that was ended stays");
+        }
+    }
+
+    /// Says how the process is. A disk that is full must not end what runs.
+    fn note(&self, run: &RunFile) {
+        if let Err(error) = self.state.set_run_file(&self.program.name, run) {
+            tracing::warn!(process = self.program.name, %error, "how a process is cannot be noted");
         }
     }
 
@@ -91,13 +100,17 @@ impl Keeper {
         let mut child = spawn(&self.program, &log)?;
         run.process = child.id().map(ProcessId::of).transpose()?;
         run.since = self.env.now();
-        self.state.set_run_file(&self.program.name, run).map_err(io::Error::other)?;
+        self.note(run);
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return end(&mut child).await.map(|()| None),
                 status = child.wait() => return status.map(Some),
-                () = tokio::time::sleep(LOG_INTERVAL) => rotate(&log)?,
+                () = tokio::time::sleep(LOG_INTERVAL) => {
+                    if let Err(error) = rotate(&log) {
+                        tracing::warn!(process = self.program.name, %error, "a log grows beyond its size");
+                    }
+                }
             }
         }
     }

@@ -59,7 +59,7 @@ pub(crate) fn program(binary: PathBuf, state: &StateDir, ports: Ports, pki: &Pki
     let client = format!("https://127.0.0.1:{}", ports.client);
     let peer = format!("https://127.0.0.1:{}", ports.peer);
     let text = |value: &str| OsString::from(value);
-    let flags: [(&str, OsString); 23] = [
+    let flags: [(&str, OsString); 25] = [
         ("name", text(MEMBER)),
         ("data-dir", state.etcd().into()),
         ("listen-client-urls", text(&client)),
@@ -80,6 +80,9 @@ pub(crate) fn program(binary: PathBuf, state: &StateDir, ports: Ports, pki: &Pki
         ("auto-compaction-retention", text(HISTORY)),
         ("quota-backend-bytes", text(&QUOTA_BYTES.to_string())),
         ("enable-grpc-gateway", text("false")),
+        // Its only member need not wait for others to be heard: it is back in half a second instead of two.
+        ("heartbeat-interval", text("50")),
+        ("election-timeout", text("250")),
         ("logger", text("zap")),
         ("log-outputs", text("stderr")),
         ("log-level", text("warn")),

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use skep_runtime::clock::Env;
 use tokio_util::sync::CancellationToken;
 
@@ -80,9 +80,8 @@ impl Supervisor {
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
         let stop_etcd = CancellationToken::new();
         let store = async {
-            match &self.etcd {
-                Some(program) => self.keeper(program.clone(), stop_etcd.clone()).keep().await,
-                None => Ok(()),
+            if let Some(program) = &self.etcd {
+                self.keeper(program.clone(), stop_etcd.clone()).keep().await;
             }
         };
         let others = async {
@@ -90,9 +89,8 @@ impl Supervisor {
             stop_etcd.cancel();
             result
         };
-        let (store, others) = futures::join!(store, others);
+        let ((), others) = futures::join!(store, others);
         self.state.remove_run_file(SUPERVISOR)?;
-        store?;
         others
     }
 
@@ -104,7 +102,7 @@ impl Supervisor {
         };
         let programs = self.programs().map_err(UpError::file("/proc/self/exe"))?;
         let keepers = programs.into_iter().map(|program| self.keeper(program, stop.clone()).keep());
-        try_join_all(keepers).await?;
+        join_all(keepers).await;
         Ok(())
     }
 

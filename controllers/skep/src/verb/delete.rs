@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::output::{self, say};
 use crate::progress;
 use crate::verb::files::OptionalFiles;
-use crate::verb::target::{StackArgs, Target};
+use crate::verb::target::{StackArgs, Target, no_services, node};
 use crate::view::Kind;
 
 /// How often a deletion is tried again because somebody else wrote at the same time.
@@ -50,10 +50,9 @@ enum Doomed {
 impl Delete {
     /// Deletes them.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let named = self.targets.iter().map(|target| self.doomed(target)).collect::<Result<Vec<_>, _>>()?;
         let described = self.described()?;
         let store = context.cluster.connect(&context.env).await?;
-        check_all(&store, &named).await?;
+        let named = self.named(&store).await?;
         let cluster = store.identity()?.cluster;
         let mut writer = Writer::new(&store, &context.env);
         let mut services = Vec::new();
@@ -71,12 +70,24 @@ impl Delete {
         progress::gone(&store, services, self.timeout).await
     }
 
-    fn doomed(&self, target: &Target) -> Result<Doomed, Failure> {
-        if target.kind == Kind::Nodes {
-            target.node().map(Doomed::Node)
-        } else {
-            target.service(&self.stack).map(Doomed::Service)
+    /// What is named on the command line. Nothing is deleted if one of the names is wrong.
+    async fn named(&self, store: &Store) -> Result<Vec<Doomed>, Failure> {
+        let (nodes, services): (Vec<&Target>, Vec<&Target>) =
+            self.targets.iter().partition(|target| target.kind == Kind::Nodes);
+        let services: Vec<ServiceRef> =
+            services.into_iter().map(|target| target.service(&self.stack)).collect::<Result<_, _>>()?;
+        let keys = services.iter().map(|service| Key::Service(service.clone()));
+        let snapshot = Snapshot::read(store, keys).await?;
+        let is_missing = |service: &&ServiceRef| snapshot.get(&Key::Service((*service).clone())).is_none();
+        let missing: Vec<ServiceRef> = services.iter().filter(is_missing).cloned().collect();
+        if !missing.is_empty() {
+            return Err(no_services(store, &missing).await);
         }
+        let mut named: Vec<Doomed> = services.into_iter().map(Doomed::Service).collect();
+        for target in nodes {
+            named.push(Doomed::Node(node(store, &target.name).await?));
+        }
+        Ok(named)
     }
 
     /// What the files describe. It may be gone already; and a machine is not a file's to delete.
@@ -90,14 +101,6 @@ impl Delete {
         });
         Ok(documents.collect())
     }
-}
-
-/// Nothing is deleted if one of the names is wrong.
-async fn check_all(store: &Store, doomed: &[Doomed]) -> Result<(), Failure> {
-    let snapshot = Snapshot::read(store, doomed.iter().map(Doomed::key)).await?;
-    let missing = doomed.iter().filter(|object| snapshot.get(&object.key()).is_none());
-    let missing: Vec<String> = missing.map(|object| format!("no {object}")).collect();
-    if missing.is_empty() { Ok(()) } else { Err(Failure::NotFound(missing)) }
 }
 
 /// Deletes one object with all that belongs to it, and notes it; returns where it had been created, if it was there.

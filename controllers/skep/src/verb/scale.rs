@@ -19,7 +19,7 @@ use crate::cli::Context;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{self, Goal};
-use crate::verb::target::{StackArgs, service};
+use crate::verb::target::{StackArgs, no_services, service};
 
 /// How often it is tried again because somebody else wrote at the same time.
 const TRIES_MAX: usize = 5;
@@ -81,6 +81,12 @@ async fn scale(store: &Store, sizes: &[(ServiceRef, u32)], writer: &mut Writer<'
     for _ in 0..TRIES_MAX {
         let keys = sizes.iter().map(|(service, _)| Key::Service(service.clone()));
         let snapshot = Snapshot::read(store, keys).await?;
+        let is_missing = |service: &ServiceRef| snapshot.get(&Key::Service(service.clone())).is_none();
+        let missing = sizes.iter().map(|(service, _)| service).filter(|service| is_missing(service));
+        let missing: Vec<ServiceRef> = missing.cloned().collect();
+        if !missing.is_empty() {
+            return Err(no_services(store, &missing).await);
+        }
         let Planned { txn, changes, lines } = plan(sizes, &snapshot)?;
         let written = if changes.is_empty() {
             let versions =

@@ -1,23 +1,25 @@
-//! `skep status`: how the cluster is, and how each process of this machine is.
+//! `skep status`: how the cluster is, in a few lines; with `--system`, how each process of this machine is.
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
+use skep_api::condition;
 use skep_api::key::{Key, prefix};
-use skep_api::node::Session;
+use skep_api::node::NodeState;
 use skep_api::object::Object;
-use skep_store::Range;
+use skep_api::task::{DesiredState, TaskState};
+use skep_store::{Range, Store, Update, Version};
 
 use crate::cli::Context;
+use crate::cut::{Cut, Entry};
 use crate::failure::Failure;
-use crate::host;
-use crate::output::{self, Table, time::ago, warn};
-use crate::up::state::{RunFile, StateDir};
+use crate::output;
+use crate::verb::system;
 
 /// Show how the cluster is
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// Show each process of this machine: pid, leader or standby, restarts, log
-    #[arg(long, required = true)]
+    /// Show each process of this machine instead: pid, leader or standby, restarts, log
+    #[arg(long)]
     system: bool,
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -30,105 +32,113 @@ enum Format {
     Json,
 }
 
-/// One process, and what is known of it.
-struct Row {
-    name: String,
-    run: RunFile,
-    role: &'static str,
-    log: String,
-}
-
 impl Status {
     /// Shows it.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let state = context.cluster.state();
-        if state.cluster()?.is_none() {
-            return Err(Failure::NoCluster { dir: state.path().to_owned() });
-        }
-        let leaders = match leaders(context).await {
-            Ok(leaders) => Some(leaders),
-            Err(failure) => {
-                warn(&format!("who leads is not known: {failure}"));
-                None
-            }
+        let (text, json) = if self.system {
+            let processes = system::processes(context).await?;
+            (system::table(&processes, context).to_string(), system::json(&processes))
+        } else {
+            let access = context.cluster.access()?;
+            let summary = Summary::read(&context.cluster.connect(&context.env).await?).await?;
+            (summary.lines(&access.endpoints.join(",")), summary.json())
         };
-        let rows = rows(&state, leaders.as_deref())?;
-        match self.output {
-            Format::Table => output::print(&table(&rows, context).to_string())?,
-            Format::Json => output::print(&format!("{:#}\n", json(&rows)))?,
+        Ok(output::print(&match self.output {
+            Format::Table => text,
+            Format::Json => format!("{json:#}\n"),
+        })?)
+    }
+}
+
+/// The cluster in numbers.
+struct Summary {
+    cluster: String,
+    etcd: String,
+    /// Whether etcd has the fixes for watch events that get lost.
+    has_watch_fixes: bool,
+    nodes: Share,
+    services: Share,
+    tasks: Share,
+}
+
+/// So many of so many.
+#[derive(Default)]
+struct Share {
+    good: usize,
+    all: usize,
+}
+
+impl Summary {
+    async fn read(store: &Store) -> Result<Self, Failure> {
+        let cluster = store.identity()?.cluster;
+        let groups = [
+            prefix::NODES,
+            prefix::NODE_STATUSES,
+            prefix::SERVICES,
+            prefix::SERVICE_STATUSES,
+            prefix::TASKS,
+            prefix::TASK_STATUSES,
+        ];
+        let mut cut = Cut::new(cluster.clone());
+        cut.take(Update::Resync(store.list_all(&groups.map(Range::prefix)).await?));
+        let version = store.server_version();
+        let mut summary = Self {
+            cluster,
+            etcd: version.map_or(String::new(), |version| version.to_string()),
+            has_watch_fixes: version.is_none_or(Version::has_watch_fixes),
+            nodes: Share::default(),
+            services: Share::default(),
+            tasks: Share::default(),
+        };
+        cut.iter().for_each(|(key, entry)| summary.count(&cut, key, entry));
+        Ok(summary)
+    }
+
+    fn count(&mut self, cut: &Cut, key: &Key, entry: &Entry) {
+        if let Key::Node(node) = key {
+            let status = cut.object(&Key::NodeStatus(node.clone()));
+            self.nodes
+                .add(matches!(status, Some(Object::NodeStatus(status)) if status.state == NodeState::Ready));
+        } else if let Key::Service(service) = key {
+            let status = cut.object(&Key::ServiceStatus(service.clone()));
+            self.services.add(matches!(status, Some(Object::ServiceStatus(status))
+                if status.observed_version >= entry.modified && condition::is_true(&status.conditions, "Ready")));
+        } else if let (Key::Task(task), Ok(Object::Task(spec))) = (key, &entry.value)
+            && spec.desired < DesiredState::Shutdown
+        {
+            let status = cut.object(&Key::TaskStatus(task.clone()));
+            self.tasks.add(
+                matches!(status, Some(Object::TaskStatus(status)) if status.state == TaskState::Running),
+            );
         }
-        Ok(())
     }
-}
 
-/// The pids of the leaders on this machine.
-async fn leaders(context: &Context) -> Result<Vec<u32>, Failure> {
-    let store = context.cluster.connect(&context.env).await?;
-    let listing = store.list(&Range::prefix(prefix::LEADERS)).await?;
-    let sessions =
-        listing.entries.iter().filter_map(|kv| match Object::decode(&Key::parse(&kv.key)?, &kv.value) {
-            Ok(Object::Session(session)) => own_pid(&session),
-            _ => None,
-        });
-    Ok(sessions.collect())
-}
-
-/// The pid of a holder on this machine.
-fn own_pid(session: &Session) -> Option<u32> {
-    host::parse_holder(&session.holder).filter(|(host, _)| *host == host::name()).map(|(_, pid)| pid)
-}
-
-fn rows(state: &StateDir, leaders: Option<&[u32]>) -> Result<Vec<Row>, Failure> {
-    let mut rows = Vec::new();
-    for name in state.run_names() {
-        let Some(run) = state.run_file(&name)? else { continue };
-        let role = role(&name, &run, leaders);
-        let log = state.log(&name).display().to_string();
-        rows.push(Row { name, run, role, log });
+    fn lines(&self, endpoints: &str) -> String {
+        let note =
+            if self.has_watch_fixes { "" } else { "; 3.5.22 has fixes for watch events that get lost" };
+        output::lines([
+            format!("cluster    {}", self.cluster),
+            format!("etcd       {} at {endpoints}{note}", self.etcd),
+            format!("nodes      {} of {} ready", self.nodes.good, self.nodes.all),
+            format!("services   {} of {} ready", self.services.good, self.services.all),
+            format!("tasks      {} of {} running", self.tasks.good, self.tasks.all),
+        ])
     }
-    Ok(rows)
-}
 
-fn role(name: &str, run: &RunFile, leaders: Option<&[u32]>) -> &'static str {
-    let Some(process) = run.process.as_ref().filter(|process| process.is_alive()) else { return "stopped" };
-    if !crate::verb::controller::CONTROLLERS.contains(&name) {
-        return "running";
-    }
-    match leaders {
-        None => "running",
-        Some(leaders) if leaders.contains(&process.pid) => "leader",
-        Some(_) => "standby",
-    }
-}
-
-fn table(rows: &[Row], context: &Context) -> Table {
-    let now = context.env.now();
-    let mut table = Table::new(["PROCESS", "PID", "STATE", "SINCE", "RESTARTS", "LAST END", "LOG"]);
-    for row in rows {
-        table.push([
-            row.name.clone(),
-            row.run.process.as_ref().map_or(String::new(), |process| process.pid.to_string()),
-            row.role.to_owned(),
-            ago(now, row.run.since),
-            row.run.restarts.to_string(),
-            row.run.last_end.clone().unwrap_or_default(),
-            row.log.clone(),
-        ]);
-    }
-    table
-}
-
-fn json(rows: &[Row]) -> serde_json::Value {
-    let items = rows.iter().map(|row| {
+    fn json(&self) -> Value {
         json!({
-            "name": row.name,
-            "pid": row.run.process.as_ref().map(|process| process.pid),
-            "state": row.role,
-            "since": row.run.since,
-            "restarts": row.run.restarts,
-            "lastEnd": row.run.last_end,
-            "log": row.log,
+            "cluster": self.cluster,
+            "etcd": {"version": self.etcd, "hasWatchFixes": self.has_watch_fixes},
+            "nodes": {"all": self.nodes.all, "ready": self.nodes.good},
+            "services": {"all": self.services.all, "ready": self.services.good},
+            "tasks": {"all": self.tasks.all, "running": self.tasks.good},
         })
-    });
-    json!({ "processes": items.collect::<Vec<_>>() })
+    }
+}
+
+impl Share {
+    fn add(&mut self, is_good: bool) {
+        self.all += 1;
+        self.good += usize::from(is_good);
+    }
 }

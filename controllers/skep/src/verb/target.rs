@@ -5,9 +5,11 @@ use std::str::FromStr;
 use clap::Args;
 use skep_api::ident::{Name, NodeId, Stack};
 use skep_api::key::ServiceRef;
+use skep_store::{Store, Update};
 
+use crate::cut::Cut;
 use crate::failure::Failure;
-use crate::view::kind::Kind;
+use crate::view::{Item, Kind, Selection, Style, items};
 
 /// In which stack names are looked up.
 #[derive(Debug, Clone, Default, Args)]
@@ -47,17 +49,45 @@ impl Target {
         }
         service(self.stack.as_deref().unwrap_or(&stack.stack), &self.name)
     }
-
-    /// The id of the node that is meant.
-    pub(crate) fn node(&self) -> Result<NodeId, Failure> {
-        Ok(self.name.parse()?)
-    }
 }
 
 /// The service `name` of `stack`; `name` may be `STACK/NAME` itself.
 pub(crate) fn service(stack: &str, name: &str) -> Result<ServiceRef, Failure> {
     let (stack, name) = name.split_once('/').unwrap_or((stack, name));
     Ok(ServiceRef::new(stack.parse::<Stack>()?, name.parse::<Name>()?))
+}
+
+/// The node that is called `name`, by people or by its id.
+///
+/// # Errors
+/// [`Failure::NotFound`], with what might be meant.
+pub(crate) async fn node(store: &Store, name: &str) -> Result<NodeId, Failure> {
+    let all = all(store, Kind::Nodes).await?;
+    let found = all.iter().find(|item| item.names.iter().any(|known| known == name));
+    match found {
+        Some(item) => Ok(item.name().parse()?),
+        None => Err(Failure::NotFound(missing(Kind::Nodes, None, name, &all))),
+    }
+}
+
+/// That services are not there, with what might be meant.
+pub(crate) async fn no_services(store: &Store, services: &[ServiceRef]) -> Failure {
+    let all = all(store, Kind::Services).await.unwrap_or_default();
+    let lines = services
+        .iter()
+        .flat_map(|service| missing(Kind::Services, Some(&service.stack), service.name.as_str(), &all));
+    Failure::NotFound(lines.collect())
+}
+
+async fn all(store: &Store, kind: Kind) -> Result<Vec<Item>, Failure> {
+    let mut cut = Cut::new(store.identity()?.cluster);
+    cut.take(Update::Resync(store.list_all(&kind.ranges()).await?));
+    Ok(items(kind, &cut, Style::default()))
+}
+
+fn missing(kind: Kind, stack: Option<&Stack>, name: &str, all: &[Item]) -> Vec<String> {
+    let names = vec![name.to_owned()];
+    Selection { stack: stack.cloned(), names, ..Selection::default() }.missing(kind, all)
 }
 
 impl FromStr for Target {

@@ -9,7 +9,7 @@ use crate::apply::snapshot::Snapshot;
 use crate::cli::Context;
 use crate::failure::Failure;
 use crate::progress::{self, Goal};
-use crate::verb::target::{StackArgs, Target};
+use crate::verb::target::{StackArgs, Target, no_services};
 
 /// Wait until services run as they should, or until nothing is left of them
 #[derive(Debug, Args)]
@@ -52,13 +52,10 @@ impl Wait {
         let snapshot = Snapshot::read(store, keys).await?;
         let version =
             |service: &ServiceRef| snapshot.get(&Key::Service(service.clone())).map(|kv| kv.modified);
-        let missing: Vec<String> = services
-            .iter()
-            .filter(|service| version(service).is_none())
-            .map(|service| format!("no Service/{service}"))
-            .collect();
+        let missing: Vec<ServiceRef> =
+            services.iter().filter(|service| version(service).is_none()).cloned().collect();
         if !missing.is_empty() {
-            return Err(Failure::NotFound(missing));
+            return Err(no_services(store, &missing).await);
         }
         let goals = services.into_iter().map(|service| {
             let version = version(&service).unwrap_or_default();

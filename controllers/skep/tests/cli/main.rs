@@ -1,5 +1,10 @@
 //! The built binary, for all that needs no cluster: what it prints, where, with which exit code, and how fast.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of tests are tests themselves, which clippy does not see outside of #[test]"
+)]
+
 mod manifests;
 mod words;
 
