@@ -122,3 +122,43 @@ impl Local {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use skep_api::time::Timestamp;
+
+    use super::*;
+    use crate::engine::Phase;
+
+    fn container(phase: Phase, started: Option<i64>) -> Container {
+        Container {
+            id: "c1".to_owned(),
+            name: "web.1.0000a".to_owned(),
+            labels: BTreeMap::new(),
+            phase,
+            started: started.map(Timestamp::from_millis),
+            ports: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_seen_before_does_not_replace_what_is_known() {
+        let mut local = Local::default();
+        assert!(local.see(container(Phase::Running, Some(5))));
+        assert!(!local.see(container(Phase::Created, None)), "an answer that was overtaken");
+        assert!(!local.see(container(Phase::Running, Some(5))), "nothing new");
+        assert!(local.see(container(Phase::Exited { code: 0, oom_killed: false }, Some(5))));
+        assert!(local.see(container(Phase::Running, Some(6))), "people started it again");
+    }
+
+    #[test]
+    fn an_image_that_vanished_is_looked_for_again() {
+        let image = Image { id: "sha256:1".to_owned(), repo_digests: Vec::new() };
+        let mut local = Local::default();
+        local.learn(Outcome::Found(Found { reference: "web:1".to_owned(), image })).unwrap();
+        local.learn(Outcome::Failed(EngineError::NoSuchImage("gone".to_owned()))).unwrap_err();
+        assert_eq!(local.image, None);
+    }
+}

@@ -79,3 +79,64 @@ impl Outbox {
         self.not_before = Some(instant);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use skep_api::ident::NodeId;
+    use skep_api::node::NodeReport;
+
+    use super::*;
+
+    /// A change that is told apart by `number`.
+    fn change(number: i64) -> Change {
+        let report = Arc::new(NodeReport::default());
+        Change::Machine { report, node: (NodeId::from_random(1), number), modified: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_urgent_goes_at_once_when_idle_and_in_batches_under_load() {
+        let mut outbox = Outbox::default();
+        let start = Instant::now();
+        outbox.put(Subject::Machine, change(1), true, start);
+        assert_eq!(outbox.take(start), [(Subject::Machine, change(1))]);
+        outbox.put(Subject::Machine, change(2), true, start);
+        assert_eq!(outbox.next(), None, "one batch at a time");
+        outbox.answered();
+        assert_eq!(outbox.next(), Some(start + SPACING));
+        assert_eq!(outbox.take(start), []);
+        assert_eq!(outbox.take(start + SPACING), [(Subject::Machine, change(2))]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_waits_and_is_folded_into_what_comes_after_it() {
+        let mut outbox = Outbox::default();
+        let start = Instant::now();
+        outbox.put(Subject::Machine, change(1), false, start);
+        assert_eq!(outbox.next(), Some(start + PROGRESS_DELAY));
+        let later = start + SPACING;
+        outbox.put(Subject::Machine, change(2), false, later);
+        assert_eq!(
+            outbox.next(),
+            Some(start + PROGRESS_DELAY),
+            "it does not wait longer for being planned again"
+        );
+        outbox.put(Subject::Machine, change(3), true, later);
+        assert_eq!(outbox.take(later), [(Subject::Machine, change(3))]);
+        outbox.answered();
+        outbox.put(Subject::Machine, change(4), false, later);
+        outbox.withdraw(&Subject::Machine);
+        assert_eq!(outbox.next(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_sent_while_etcd_is_left_alone() {
+        let mut outbox = Outbox::default();
+        let start = Instant::now();
+        outbox.hold_until(start + PROGRESS_DELAY);
+        outbox.put(Subject::Machine, change(1), true, start);
+        assert_eq!(outbox.take(start + SPACING), []);
+        assert_eq!(outbox.take(start + PROGRESS_DELAY).len(), 1);
+    }
+}

@@ -282,3 +282,79 @@ where
     let valid = table.get(key).map(|value| value.stamp);
     valid.or_else(|| table.invalid(key).map(|(_, stamp)| *stamp))
 }
+
+#[cfg(test)]
+mod tests {
+    use skep_api::key::Place;
+
+    use super::*;
+
+    const READY: &str = "{state: READY, since: 2026-01-01T00:00:00Z}";
+    const TASK: &str = "{uid: 0000000000000000000000000, service: {stack: default, name: web}, slot: 1, \
+        revision: 1, desired: READY, cause: new}";
+
+    fn kv(key: &Key, value: &'static str, modified: i64) -> KeyValue {
+        KeyValue { key: key.to_string(), value: value.into(), created: 1, modified, lease: 0 }
+    }
+
+    /// A world with one task, written at revision 5.
+    fn world() -> (World, TaskRef) {
+        let node = NodeId::from_random(1);
+        let place = Place::Node(node.clone());
+        let task = TaskRef { place, stack: "default".parse().unwrap(), name: "web.1.0000a".parse().unwrap() };
+        let mut world = World::new(Owner { cluster: "c".to_owned(), node });
+        let key = Key::Task(task.clone());
+        assert_eq!(world.apply(&key, Some(&kv(&key, TASK, 5)), 5), BTreeSet::from([task.clone()]));
+        assert!(world.task(&task).is_some());
+        (world, task)
+    }
+
+    fn modified(world: &World, task: &TaskRef) -> Option<i64> {
+        world.status_stamp(task).map(|stamp| stamp.modified)
+    }
+
+    #[test]
+    fn what_is_older_than_what_is_known_changes_nothing() {
+        let (mut world, task) = world();
+        let key = Key::TaskStatus(task.clone());
+        world.apply(&key, Some(&kv(&key, READY, 9)), 9);
+        assert_eq!(world.apply(&key, Some(&kv(&key, READY, 7)), 7), BTreeSet::new());
+        assert_eq!(world.apply(&key, None, 8), BTreeSet::new());
+        assert_eq!(modified(&world, &task), Some(9));
+        world.apply(&key, None, 10);
+        assert_eq!(modified(&world, &task), None);
+    }
+
+    #[test]
+    fn a_commit_of_one_s_own_is_known_at_once_and_its_echo_is_nothing_new() {
+        let (mut world, task) = world();
+        let key = Key::TaskStatus(task.clone());
+        let status = Object::decode(&key, READY.as_bytes()).unwrap();
+        world.committed(&key, status.clone(), 9);
+        assert_eq!(modified(&world, &task), Some(9));
+        world.apply(&key, Some(&kv(&key, READY, 12)), 12);
+        world.committed(&key, status, 9);
+        assert_eq!(modified(&world, &task), Some(12), "the watch was faster than the answer");
+    }
+
+    #[test]
+    fn a_list_removes_what_is_not_in_it_unless_it_was_written_since() {
+        let (mut world, task) = world();
+        let key = Key::TaskStatus(task.clone());
+        world.apply(&key, Some(&kv(&key, READY, 9)), 9);
+        world.resync(&[], 8);
+        assert_eq!(modified(&world, &task), Some(9), "written after the list was taken");
+        assert!(!world.has_task(&task), "gone by then");
+        world.resync(&[], 9);
+        assert_eq!(modified(&world, &task), None);
+    }
+
+    #[test]
+    fn a_value_that_does_not_decode_is_there_all_the_same() {
+        let (mut world, task) = world();
+        let key = Key::Task(task.clone());
+        world.apply(&key, Some(&kv(&key, "{{{", 9)), 9);
+        assert!(world.has_task(&task));
+        assert_eq!(world.task(&task), None);
+    }
+}

@@ -1,12 +1,11 @@
 //! What an agent does, whatever happens to it, to its engine and to etcd.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use skep_agent::AgentError;
 use skep_agent::engine::{Container, Image, Phase};
 use skep_agent::labels;
-use skep_agent::simulated::Faults;
+use skep_agent::simulated::{Faults, Latency};
 use skep_api::key::Key;
 use skep_api::node::Session;
 use skep_api::object::Object;
@@ -52,16 +51,14 @@ async fn a_task_takes_two_writes_from_nothing_to_running() {
 async fn many_tasks_share_few_transactions() {
     let rig = Rig::with_agent(3).await;
     until("there is a session", async || rig.has_session().await).await;
-    let transactions = Arc::new(Mutex::new(0));
-    let counted = Arc::clone(&transactions);
-    rig.etcd.on_commit(move |_| *counted.lock().unwrap() += 1);
+    let before = rig.ledger.commits();
     for slot in 1..=50 {
         rig.hand.want(slot, DesiredState::Running).await;
     }
     for slot in 1..=50 {
         rig.hand.reaches(&rig.hand.task(slot), TaskState::Running).await;
     }
-    let own = *transactions.lock().unwrap() - 50;
+    let own = rig.ledger.commits() - before - 50;
     assert!(own < 60, "{own} transactions for 50 tasks");
 }
 
@@ -106,7 +103,7 @@ async fn a_staged_task_starts_only_when_it_is_told_to() {
     let task = rig.hand.want(1, DesiredState::Ready).await;
     rig.hand.reaches(&task, TaskState::Ready).await;
     tokio::time::sleep(LONG).await;
-    assert_eq!(rig.most_starts(), 0);
+    assert_eq!(rig.ledger.most_starts(), 0);
     rig.hand.want(1, DesiredState::Running).await;
     rig.hand.reaches(&task, TaskState::Running).await;
 }
@@ -140,7 +137,7 @@ async fn an_agent_that_is_killed_at_any_instant_starts_nothing_twice() {
         rig.hand.reaches(&task, TaskState::Running).await;
         rig.kill_agent().await;
     }
-    assert_eq!((rig.running(), rig.most_starts()), (40, 1));
+    assert_eq!((rig.running(), rig.ledger.most_starts()), (40, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +150,7 @@ async fn a_new_agent_adopts_what_runs_and_writes_nothing() {
     rig.start_agent().await;
     tokio::time::sleep(LONG).await;
     assert_eq!(rig.etcd.revision() - before, 1, "its session");
-    assert_eq!((rig.running(), rig.most_starts()), (1, 1));
+    assert_eq!((rig.running(), rig.ledger.most_starts()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +164,7 @@ async fn containers_run_on_while_etcd_is_away() {
     assert!(!rig.has_session().await);
     rig.network.cut(false);
     until("there is a session again", async || rig.has_session().await).await;
-    assert_eq!((rig.running(), rig.most_starts()), (1, 1));
+    assert_eq!((rig.running(), rig.ledger.most_starts()), (1, 1));
     let second = rig.hand.want(2, DesiredState::Running).await;
     rig.hand.reaches(&second, TaskState::Running).await;
 }
@@ -183,7 +180,37 @@ async fn an_agent_that_was_away_cannot_start_what_was_moved_meanwhile() {
     rig.hand.forget(&task).await;
     rig.network.cut(false);
     until("the container is removed", async || rig.machine.containers().is_empty()).await;
-    assert_eq!(rig.most_starts(), 0);
+    assert_eq!(rig.ledger.most_starts(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_waits_for_the_engine_longer_than_its_session_lives_is_made_again() {
+    let rig = Rig::with_agent(26).await;
+    rig.machine.set_latency(Latency { start: 40_000..40_001, ..Latency::default() });
+    for slot in 1..=9 {
+        rig.hand.want(slot, DesiredState::Running).await;
+    }
+    for slot in 1..=9 {
+        rig.hand.reaches(&rig.hand.task(slot), TaskState::Starting).await;
+    }
+    rig.network.cut(true);
+    tokio::time::sleep(3 * LONG).await;
+    assert_eq!(rig.running(), 8, "the ninth had to wait for the engine, until its session was over");
+    rig.network.cut(false);
+    rig.hand.reaches(&rig.hand.task(9), TaskState::Running).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_is_not_removed_on_the_word_of_a_watch_alone() {
+    let rig = Rig::with_agent(27).await;
+    let task = rig.hand.want(1, DesiredState::Running).await;
+    rig.hand.reaches(&task, TaskState::Running).await;
+    rig.network.cut_reads(true);
+    rig.hand.forget(&task).await;
+    tokio::time::sleep(LONG).await;
+    assert_eq!(rig.running(), 1);
+    rig.network.cut_reads(false);
+    until("it is removed", async || rig.machine.containers().is_empty()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,7 +221,7 @@ async fn a_claim_whose_answer_is_lost_is_settled_and_starts_once() {
     rig.network.lose_replies(1);
     rig.hand.want(1, DesiredState::Running).await;
     rig.hand.reaches(&task, TaskState::Running).await;
-    assert_eq!(rig.most_starts(), 1);
+    assert_eq!(rig.ledger.most_starts(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +234,7 @@ async fn lost_answers_and_refusals_of_the_engine_never_start_anything_twice() {
     for slot in 1..=30 {
         rig.hand.reaches(&rig.hand.task(slot), TaskState::Running).await;
     }
-    assert_eq!((rig.running(), rig.most_starts()), (30, 1));
+    assert_eq!((rig.running(), rig.ledger.most_starts()), (30, 1));
     rig.machine.set_faults(Faults { refuse_start: 1.0, ..Faults::default() });
     let task = rig.hand.want(31, DesiredState::Running).await;
     let status = rig.hand.reaches(&task, TaskState::Failed).await;
@@ -226,7 +253,7 @@ async fn tasks_end_with_a_daemon_that_dies_and_new_ones_run_when_it_is_back() {
     let status = rig.hand.reaches(&first, TaskState::Failed).await;
     assert_eq!(status.error.as_deref(), Some("task: non-zero exit (255)"));
     rig.hand.reaches(&second, TaskState::Running).await;
-    assert_eq!(rig.most_starts(), 1);
+    assert_eq!(rig.ledger.most_starts(), 1);
 }
 
 #[tokio::test(start_paused = true)]

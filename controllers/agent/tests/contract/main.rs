@@ -10,6 +10,9 @@
 
 mod agent;
 mod engine;
+mod faults;
+mod ledger;
+mod network;
 mod rig;
 #[path = "../suite/mod.rs"]
 mod suite;

@@ -1,23 +1,22 @@
 //! An agent on a simulated machine, with a fake etcd, in virtual time.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use skep_agent::AgentError;
-use skep_agent::engine::{Image, Machine, Phase};
-use skep_agent::labels;
-use skep_agent::simulated::{Incident, SimulatedEngine};
+use skep_agent::engine::{Image, Machine, Owner, Phase};
+use skep_agent::simulated::SimulatedEngine;
 use skep_api::key::Key;
 use skep_api::node::Role;
 use skep_api::time::Timestamp;
 use skep_runtime::clock::Env;
-use skep_store::fake::{FakeEtcd, Fault, Network};
+use skep_store::fake::{FakeEtcd, Network};
 use skep_store::{Config, Store, Txn};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::ledger::Ledger;
+use crate::network::Switch;
 use crate::suite::hand::{self, Hand, LIMIT, revision};
 
 /// An image that every machine has.
@@ -28,52 +27,10 @@ pub(crate) struct Rig {
     pub(crate) hand: Hand,
     pub(crate) machine: SimulatedEngine,
     pub(crate) network: Arc<Switch>,
-    /// How often the container of each task was started.
-    pub(crate) starts: Arc<Mutex<BTreeMap<String, u32>>>,
+    pub(crate) ledger: Ledger,
     agent: Option<JoinHandle<Result<(), AgentError>>>,
     pub(crate) shutdown: CancellationToken,
     seed: u64,
-}
-
-/// The network between the agent and etcd: connected, cut, or losing replies of writes.
-#[derive(Default)]
-pub(crate) struct Switch {
-    is_cut: Mutex<bool>,
-    loses: Mutex<u32>,
-}
-
-impl Switch {
-    pub(crate) fn cut(&self, is_cut: bool) {
-        *self.is_cut.lock().unwrap() = is_cut;
-    }
-
-    /// Loses the replies of the next transactions.
-    pub(crate) fn lose_replies(&self, count: u32) {
-        *self.loses.lock().unwrap() = count;
-    }
-
-    fn passes(&self) -> Result<(), Fault> {
-        if *self.is_cut.lock().unwrap() { Err(Fault::Refused) } else { Ok(()) }
-    }
-}
-
-impl Network for Switch {
-    fn request(&self, _: &str) -> BoxFuture<'static, Result<(), Fault>> {
-        Box::pin(futures::future::ready(self.passes()))
-    }
-
-    fn reply(&self, method: &str) -> BoxFuture<'static, Result<(), Fault>> {
-        let mut loses = self.loses.lock().unwrap();
-        let is_lost = method.ends_with("/Txn") && *loses > 0;
-        if is_lost {
-            *loses -= 1;
-        }
-        Box::pin(futures::future::ready(if is_lost { Err(Fault::Reset) } else { self.passes() }))
-    }
-
-    fn message(&self, _: &str) -> BoxFuture<'static, Result<(), Fault>> {
-        Box::pin(futures::future::ready(self.passes()))
-    }
 }
 
 /// A clock that begins at a fixed instant and goes with tokio's.
@@ -105,15 +62,11 @@ impl Rig {
         skep_agent::join(&store, &config, Role::Worker).await.unwrap();
         let hand = Hand { store, config };
         hand.put_revision(revision(&format!("image: '{IMAGE}'"), "{target: 80, mode: host}")).await;
-        let (machine, starts) = (machine(seed), Arc::<Mutex<BTreeMap<String, u32>>>::default());
-        let counted = Arc::clone(&starts);
-        machine.set_witness(move |incident| {
-            if let Incident::Started(container) = incident {
-                *counted.lock().unwrap().entry(container.labels[labels::TASK].clone()).or_default() += 1;
-            }
-        });
-        let network = Arc::default();
-        Self { etcd, hand, machine, network, starts, agent: None, shutdown: CancellationToken::new(), seed }
+        let (machine, ledger) = (machine(seed), Ledger::default());
+        let owner = Owner { cluster: hand.store.identity().unwrap().cluster, node: hand.config.node.clone() };
+        ledger.watch(&etcd, &machine, owner);
+        let network = Arc::new(Switch::new(seed));
+        Self { etcd, hand, machine, network, ledger, agent: None, shutdown: CancellationToken::new(), seed }
     }
 
     pub(crate) async fn with_agent(seed: u64) -> Self {
@@ -125,8 +78,13 @@ impl Rig {
     pub(crate) async fn start_agent(&mut self) {
         self.seed += 1;
         self.hand.config.pid += 1;
-        let channel = self.etcd.channel(Arc::clone(&self.network) as Arc<dyn Network>);
-        let store = Store::over(channel, Config::new(Vec::new(), self.seed)).await.unwrap();
+        let store = loop {
+            let channel = self.etcd.channel(Arc::clone(&self.network) as Arc<dyn Network>);
+            match Store::over(channel, Config::new(Vec::new(), self.seed)).await {
+                Ok(store) => break store,
+                Err(error) => assert!(error.is_retryable(), "{error}"),
+            }
+        };
         let run = skep_agent::run(
             env(self.seed),
             store,
@@ -143,6 +101,11 @@ impl Rig {
             agent.abort();
             let _ = agent.await;
         }
+    }
+
+    /// Whether the agent has ended by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.agent.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// Waits for the agent to end by itself.
@@ -174,9 +137,13 @@ impl Rig {
     pub(crate) fn running(&self) -> usize {
         self.machine.containers().iter().filter(|container| container.phase == Phase::Running).count()
     }
+}
 
-    /// The most that the container of any task was started.
-    pub(crate) fn most_starts(&self) -> u32 {
-        self.starts.lock().unwrap().values().copied().max().unwrap_or_default()
+impl Drop for Rig {
+    /// Whatever the test is about, nobody has done what nobody may do.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.ledger.violations(), [""; 0]);
+        }
     }
 }
