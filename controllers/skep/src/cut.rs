@@ -100,3 +100,22 @@ impl Cut {
         place.node().map_or(String::new(), |node| self.node_name(node))
     }
 }
+
+#[cfg(test)]
+impl Cut {
+    /// A cut of what is given, the first of it written at revision 1, the second at 2, and so on.
+    pub(crate) fn of(values: &[(Key, &str)]) -> Self {
+        let mut cut = Self::new("c".to_owned());
+        for (revision, (key, value)) in (1..).zip(values) {
+            let value = value.as_bytes().to_vec().into();
+            cut.put(&KeyValue {
+                key: key.to_string(),
+                value,
+                created: revision,
+                modified: revision,
+                lease: 0,
+            });
+        }
+        cut
+    }
+}

@@ -7,6 +7,8 @@ pub(crate) mod process;
 pub(crate) mod ready;
 pub(crate) mod state;
 pub(crate) mod supervisor;
+#[cfg(test)]
+mod testing;
 
 use std::io;
 use std::path::PathBuf;

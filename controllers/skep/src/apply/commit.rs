@@ -199,3 +199,49 @@ impl Size {
         self.ops < TXN_MAX_OPS && self.guards < TXN_MAX_OPS && self.bytes + OP_BYTES <= TXN_MAX_BYTES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use skep_api::manifest::{self, Source};
+    use skep_api::time::Timestamp;
+
+    use super::*;
+
+    fn plans(count: usize, size: usize) -> Vec<Planned> {
+        let document = |number| {
+            let label = "x".repeat(size);
+            let metadata = format!("{{name: s{number}, annotations: {{a: {label}}}}}");
+            let text = format!(
+                "{{apiVersion: skep/v1, kind: Service, metadata: {metadata}, spec: {{task: {{image: a}}}}}}"
+            );
+            let reading = manifest::read(&[Source::new("x", text)]);
+            plan::plan(&reading.documents[0], &Snapshot::default(), Timestamp::from_millis(0)).unwrap()
+        };
+        (0..count).map(document).collect()
+    }
+
+    #[test]
+    fn a_small_set_is_one_transaction() {
+        assert_eq!(parts(plans(42, 1)).len(), 1);
+        assert!(parts(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_large_set_is_cut_in_order_into_transactions_that_etcd_takes() {
+        for (count, size) in [(200, 1), (8, 200_000)] {
+            let parts = parts(plans(count, size));
+            assert!(parts.len() > 1);
+            for part in &parts {
+                let ops: usize = part.iter().map(|planned| planned.puts.len()).sum();
+                let guards: usize = part.iter().map(|planned| planned.guards.len()).sum();
+                let bytes: usize =
+                    part.iter().flat_map(|planned| &planned.puts).map(|put| put.value.len()).sum();
+                assert!(ops < TXN_MAX_OPS && guards < TXN_MAX_OPS, "a record must fit as well");
+                assert!(bytes < TXN_MAX_BYTES);
+            }
+            let names = parts.iter().flatten().map(|planned| planned.object.to_string());
+            let expected = (0..count).map(|number| format!("Service/default/s{number}"));
+            assert!(names.eq(expected), "the order of the documents is kept");
+        }
+    }
+}

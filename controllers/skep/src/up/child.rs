@@ -157,16 +157,63 @@ fn rotate(log: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::up::testing::Scratch;
+
+    /// How long a test waits for what must come.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn keeper(state: &StateDir, script: &str, stop: &CancellationToken) -> Keeper {
+        let program = Program {
+            name: "x".to_owned(),
+            binary: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            environment: None,
+        };
+        Keeper { program, state: state.clone(), env: Env::system(), stop: stop.clone() }
+    }
+
+    /// Keeps a script running until what is said of it is `as_wanted`.
+    async fn keep_until(script: &str, as_wanted: impl Fn(&RunFile) -> bool) -> (Scratch, RunFile) {
+        let scratch = Scratch::new(&script.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+        let state = StateDir::new(scratch.path());
+        state.create().unwrap();
+        let stop = CancellationToken::new();
+        let watch = async {
+            loop {
+                if let Some(run) = state.run_file("x").unwrap().filter(&as_wanted) {
+                    stop.cancel();
+                    return run;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let both = async { tokio::join!(keeper(&state, script, &stop).keep(), watch).1 };
+        let run = tokio::time::timeout(LIMIT, both).await.unwrap();
+        assert_eq!(state.run_file("x").unwrap(), None, "nothing is said of a process that is not wanted");
+        (scratch, run)
+    }
+
+    #[tokio::test]
+    async fn a_process_that_dies_is_started_again_and_how_it_ended_is_said() {
+        let (scratch, run) = keep_until("echo said; exit 3", |run| run.restarts >= 2).await;
+        assert_eq!(run.last_end.as_deref(), Some("exit status: 3"));
+        let log = fs::read_to_string(StateDir::new(scratch.path()).log("x")).unwrap();
+        assert!(log.starts_with("said\nsaid\n"), "{log}");
+    }
+
+    #[tokio::test]
+    async fn a_process_is_ended_when_it_is_no_longer_wanted() {
+        let (_scratch, run) = keep_until("exec sleep 1000", |run| run.process.is_some()).await;
+        assert!(!run.process.unwrap().is_alive());
+    }
 
     #[test]
     fn a_long_log_begins_anew_and_the_old_one_is_kept() {
-        let dir = std::env::temp_dir().join(format!("skep-test-log-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let log = dir.join("x.log");
+        let scratch = Scratch::new("log");
+        let log = scratch.path().join("x.log");
         fs::File::create(&log).unwrap().set_len(LOG_MAX_BYTES + 1).unwrap();
         rotate(&log).unwrap();
         assert_eq!(fs::metadata(&log).unwrap().len(), 0);
-        assert_eq!(fs::metadata(dir.join("x.log.old")).unwrap().len(), LOG_MAX_BYTES + 1);
-        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(fs::metadata(scratch.path().join("x.log.old")).unwrap().len(), LOG_MAX_BYTES + 1);
     }
 }

@@ -103,3 +103,24 @@ fn params(name: &str, addresses: Vec<String>) -> Result<CertificateParams, UpErr
     params.not_after = date_time_ymd(2100, 1, 1);
     Ok(params)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::up::testing::Scratch;
+
+    #[test]
+    fn certificates_are_made_once_and_all_of_them_or_again() {
+        let scratch = Scratch::new("pki");
+        let pki = Pki::ensure(scratch.path()).unwrap();
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let (ca, server) = (read(&pki.ca), read(&pki.server));
+        Pki::ensure(scratch.path()).unwrap();
+        assert_eq!((read(&pki.ca), read(&pki.server)), (ca.clone(), server.clone()));
+        // As if the process had been killed before the last file.
+        fs::remove_file(&pki.ca).unwrap();
+        Pki::ensure(scratch.path()).unwrap();
+        assert_ne!(read(&pki.ca), ca);
+        assert_ne!(read(&pki.server), server, "it would not be signed by the new authority");
+    }
+}

@@ -258,3 +258,61 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, UpError> {
     };
     serde_json::from_slice(&text).map(Some).map_err(|error| UpError::file(path)(error.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::up::testing::Scratch;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn only_the_owner_may_look_into_a_state_directory() {
+        let scratch = Scratch::new("private");
+        let state = StateDir::new(scratch.path().join("state"));
+        state.create().unwrap();
+        write_private(&state.path().join("node.json"), b"{}").unwrap();
+        assert_eq!((mode(state.path()), mode(&state.pki())), (0o700, 0o700));
+        assert_eq!(mode(&state.path().join("node.json")), 0o600);
+        fs::set_permissions(state.path(), Permissions::from_mode(0o755)).unwrap();
+        state.create().unwrap();
+        assert_eq!(mode(state.path()), 0o700, "what somebody opened is closed again");
+    }
+
+    #[test]
+    fn a_directory_with_something_else_in_it_is_neither_taken_nor_purged() {
+        let scratch = Scratch::new("foreign");
+        let state = StateDir::new(scratch.path());
+        fs::write(scratch.path().join("thesis.txt"), "").unwrap();
+        assert!(matches!(state.create(), Err(UpError::NotOurs { .. })));
+        state
+            .set_cluster(&ClusterFile { access: Access { endpoints: Vec::new(), tls: None }, ports: None })
+            .unwrap();
+        assert!(matches!(state.purge(), Err(UpError::NotOurs { .. })));
+        fs::remove_file(scratch.path().join("thesis.txt")).unwrap();
+        state.purge().unwrap();
+        assert!(!scratch.path().exists());
+    }
+
+    #[test]
+    fn a_directory_has_one_supervisor_at_a_time() {
+        let scratch = Scratch::new("lock");
+        let state = StateDir::new(scratch.path());
+        state.create().unwrap();
+        let first = state.lock().unwrap();
+        assert!(matches!(state.lock(), Err(UpError::AlreadyUp { .. })));
+        drop(first);
+        assert!(state.lock().is_ok());
+    }
+
+    #[test]
+    fn a_node_id_is_drawn_once() {
+        let scratch = Scratch::new("node");
+        let state = StateDir::new(scratch.path());
+        let env = |seed| Env::new(|| skep_api::time::Timestamp::from_millis(0), seed);
+        let first = state.node(&env(1)).unwrap();
+        assert_eq!(state.node(&env(2)).unwrap(), first);
+    }
+}

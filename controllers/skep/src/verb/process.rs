@@ -1,5 +1,8 @@
 //! What the long-running verbs share: logs, signals, health, and an etcd that is waited for.
 
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
 use clap::Args;
 use skep_runtime::process::{Health, LogFormat, shutdown_on_signals, start_logging};
 use skep_store::Store;
@@ -56,13 +59,22 @@ impl<'a> Process<'a> {
         &self.state
     }
 
+    /// Where to tell about its health: another process of the same name that lives keeps its socket.
+    fn socket(&self) -> PathBuf {
+        let own = self.state.socket(&self.name);
+        match UnixStream::connect(&own) {
+            Ok(_) => self.state.socket(&format!("{}-{}", self.name, std::process::id())),
+            Err(_) => own,
+        }
+    }
+
     /// Does `work` as soon as etcd answers, until it ends or a signal comes; tells about its health meanwhile.
     pub(crate) async fn run<W>(self, health: Health, work: W) -> Result<(), Failure>
     where
         W: AsyncFnOnce(Store, CancellationToken) -> Result<(), Failure>,
     {
         let (shutdown, signals) = shutdown_on_signals()?;
-        let socket = self.state.socket(&self.name);
+        let socket = self.socket();
         let serve = health.serve(socket.clone());
         let work = async {
             let store = tokio::select! {
@@ -74,12 +86,15 @@ impl<'a> Process<'a> {
         };
         let beside = async {
             let served = tokio::join!(signals, serve).1;
-            served.map_err(Failure::file(socket))
+            served.map_err(Failure::file(&socket))
         };
-        tokio::select! {
+        let result = tokio::select! {
             biased;
             result = work => result,
             result = beside => result,
-        }
+        };
+        // One that cannot be removed is replaced by the next process.
+        let _ = std::fs::remove_file(&socket);
+        result
     }
 }

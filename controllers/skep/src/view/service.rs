@@ -154,3 +154,53 @@ pub(crate) fn word(value: &impl serde::Serialize) -> String {
         Ok(other) => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> (Key, Key) {
+        let service = ServiceRef::new("shop".parse().unwrap(), "web".parse().unwrap());
+        (Key::Service(service.clone()), Key::ServiceStatus(service))
+    }
+
+    const SPEC: &str = "{apiVersion: skep/v1, kind: Service, metadata: {name: web, stack: shop}, spec: {replicas: 3, task: {image: nginx}}}";
+
+    fn status(observed: i64, ready: &str) -> String {
+        format!(
+            r#"{{"observedVersion":{observed},"desired":3,"running":2,"updated":2,"conditions":[{{"type":"Ready","status":"{ready}",
+                "reason":"Starting","message":"web.3 starts","lastTransitionTime":"2026-01-31T12:00:00Z"}}]}}"#
+        )
+    }
+
+    fn row(spec: &str, status: &str) -> Item {
+        let (spec_key, status_key) = keys();
+        items(&Cut::of(&[(spec_key, spec), (status_key, status)]), Style::default()).remove(0)
+    }
+
+    #[test]
+    fn a_summary_of_an_older_spec_is_not_believed() {
+        assert_eq!(row(SPEC, &status(0, "True")).cells[4], "?");
+        assert_eq!(row(SPEC, &status(1, "True")).cells[4], "yes");
+        let cells = row(SPEC, &status(1, "False")).cells;
+        assert_eq!(
+            (cells[1].as_str(), cells[4].as_str(), cells[6].as_str()),
+            ("2/3", "Starting", "web.3 starts")
+        );
+    }
+
+    #[test]
+    fn a_spec_that_does_not_decode_is_shown_with_the_reason() {
+        let item = row("garbage", &status(1, "False"));
+        assert_eq!(item.cells[4], "Invalid");
+        assert!(item.document["spec"].is_null() && item.document["invalid"].is_string(), "{}", item.document);
+    }
+
+    #[test]
+    fn a_document_has_spec_and_status_in_one_envelope() {
+        let document = row(SPEC, &status(1, "True")).document;
+        assert_eq!(document["metadata"]["version"], 1);
+        assert_eq!(document["metadata"]["uid"].as_str().map(str::len), Some(25));
+        assert_eq!((&document["spec"]["replicas"], &document["status"]["running"]), (&json!(3), &json!(2)));
+    }
+}

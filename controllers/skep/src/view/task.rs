@@ -142,3 +142,54 @@ fn ports(ports: &[PortStatus]) -> String {
         ports.iter().map(|port| format!("{}->{}/{}", port.published, port.target, word(&port.protocol)));
     ports.collect::<Vec<_>>().join(",")
 }
+
+#[cfg(test)]
+mod tests {
+    use skep_api::ident::{NodeId, Uid};
+    use skep_api::key::Place;
+
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        let place = Place::Node(NodeId::from_random(1));
+        Key::Task(TaskRef { place, stack: "default".parse().unwrap(), name: name.parse().unwrap() })
+    }
+
+    fn task(slot: u32, desired: &str) -> String {
+        let uid = Uid::derive("c", "k", 1);
+        format!(
+            r#"{{"uid":"{uid}","service":{{"stack":"default","name":"web"}},"slot":{slot},"revision":1,"desired":"{desired}","cause":"new"}}"#
+        )
+    }
+
+    fn names(cut: &Cut) -> Vec<String> {
+        items(cut, Style::default()).into_iter().map(|item| item.cells[0].clone()).collect()
+    }
+
+    #[test]
+    fn history_lies_below_its_slot_the_newest_first() {
+        let (old, new) = (task(2, "SHUTDOWN"), task(2, "RUNNING"));
+        let (other, tenth) = (task(1, "RUNNING"), task(10, "RUNNING"));
+        let cut = Cut::of(&[
+            (key("web.2.00001"), &old),
+            (key("web.2.00002"), &old),
+            (key("web.10.00003"), &tenth),
+            (key("web.2.00004"), &new),
+            (key("web.1.00005"), &other),
+        ]);
+        let expected = ["web.1.00005", "web.2.00004", r" \_ web.2.00002", r" \_ web.2.00001", "web.10.00003"];
+        assert_eq!(names(&cut), expected);
+    }
+
+    #[test]
+    fn a_task_says_where_it_is_and_what_went_wrong() {
+        let text = task(1, "RUNNING");
+        let Key::Task(reference) = key("web.1.00001") else { unreachable!() };
+        let status = r#"{"state":"FAILED","since":"2026-01-31T12:00:00Z","error":"task: non-zero exit (3)"}"#;
+        let cut = Cut::of(&[(key("web.1.00001"), &text), (Key::TaskStatus(reference), status)]);
+        let items = items(&cut, Style::default());
+        assert_eq!(items[0].cells.last().map(String::as_str), Some("task: non-zero exit (3)"));
+        assert_eq!(items[0].document["spec"]["node"], NodeId::from_random(1).as_str());
+        assert_eq!(items[0].document["status"]["state"], "FAILED");
+    }
+}
