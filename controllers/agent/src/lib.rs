@@ -25,6 +25,7 @@ mod world;
 pub use error::AgentError;
 pub use join::join;
 pub use run::run;
+pub use session::SESSION_TTL;
 pub use spec::container_name;
 
 use skep_api::ident::NodeId;

@@ -10,7 +10,7 @@ mod status;
 mod tests;
 
 use skep_api::key::TaskRef;
-use skep_api::task::{DesiredState, Task, TaskState};
+use skep_api::task::{DesiredState, Task, TaskState, TaskStatus};
 use skep_api::time::Timestamp;
 use skep_runtime::table::Versioned;
 
@@ -104,9 +104,8 @@ fn take_down(world: &World, key: &TaskRef, local: &Local) -> Vec<Action> {
         (_, Some(JobKind::Fetch)) => vec![Action::GiveUpFetching],
         (_, Some(JobKind::Other)) => Vec::new(),
         (Sighting::Seen(container), None) => match local.removal {
-            Removal::Unasked if local.is_resting => Vec::new(),
-            Removal::Unasked => vec![Action::ConfirmRemoval],
-            Removal::Asked => Vec::new(),
+            Removal::Unasked if !local.is_resting => vec![Action::ConfirmRemoval],
+            Removal::Unasked | Removal::Asked => Vec::new(),
             Removal::Confirmed => {
                 let is_running = container.phase == Phase::Running;
                 job(world, local, Job::Remove { id: container.id.clone(), is_running })
@@ -117,10 +116,13 @@ fn take_down(world: &World, key: &TaskRef, local: &Local) -> Vec<Action> {
     }
 }
 
-/// One thing at a time, not before its rest is over, and only while the engine answers.
 fn job(world: &World, local: &Local, job: Job) -> Vec<Action> {
-    let may_begin = local.job.is_none() && !local.is_resting && world.machine.is_some();
-    if may_begin { vec![Action::Do(job)] } else { Vec::new() }
+    if may_begin(world, local) { vec![Action::Do(job)] } else { Vec::new() }
+}
+
+/// One thing at a time, not before its rest is over, and only while the engine answers.
+fn may_begin(world: &World, local: &Local) -> bool {
+    local.job.is_none() && !local.is_resting && world.machine.is_some()
 }
 
 impl View<'_> {
@@ -196,7 +198,7 @@ impl View<'_> {
         if self.state() == TaskState::Running {
             return self.fail("the container was replaced by one that never ran".to_owned(), Some(container));
         }
-        if self.local.job.is_some() || self.local.is_resting || self.world.machine.is_none() {
+        if !may_begin(self.world, self.local) {
             return Vec::new();
         }
         if self.task.desired == DesiredState::Ready {
@@ -254,7 +256,7 @@ impl View<'_> {
         job(self.world, self.local, wanted)
     }
 
-    fn stands_on(&self, status: skep_api::task::TaskStatus) -> Report {
+    fn stands_on(&self, status: TaskStatus) -> Report {
         Report {
             key: self.key.clone(),
             status: status.into(),
@@ -265,7 +267,7 @@ impl View<'_> {
     }
 
     /// Tells the cluster something that somebody waits for.
-    fn report(&self, status: skep_api::task::TaskStatus) -> Vec<Action> {
+    fn report(&self, status: TaskStatus) -> Vec<Action> {
         vec![Action::Write { change: Change::Report(self.stands_on(status)), is_urgent: true }]
     }
 }

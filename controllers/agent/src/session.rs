@@ -19,7 +19,7 @@ use crate::error::AgentError;
 use crate::retry::Retry;
 
 /// How long the cluster waits for a sign of life. Swarm's dispatcher takes three heartbeats of 5 s for the same.
-pub(crate) const SESSION_TTL: Duration = Duration::from_secs(15);
+pub const SESSION_TTL: Duration = Duration::from_secs(15);
 /// Renewals within one TTL: two may be lost.
 const RENEWALS_PER_TTL: u32 = 3;
 /// Tells this part's randomness from others'.

@@ -1,7 +1,7 @@
 //! What Docker says of a container, in the agent's words.
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, PortMap,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, PortBinding, PortMap,
 };
 use skep_api::service::Protocol;
 use skep_api::task::PortStatus;
@@ -37,18 +37,22 @@ fn phase(state: &ContainerState) -> Phase {
     }
 }
 
-/// The host ports, each once: Docker lists IPv4 and IPv6 apart.
+/// The host ports, in order, each once. Docker binds IPv4 and IPv6 apart, and may choose different numbers for them
+/// (moby issue 42442): IPv4's is the one that is told.
 fn ports(bound: PortMap) -> Vec<PortStatus> {
-    let mut ports: Vec<PortStatus> = bound
-        .into_iter()
-        .flat_map(|(port, bindings)| {
-            let hosts = bindings.into_iter().flatten().filter_map(|binding| binding.host_port?.parse().ok());
-            hosts.filter_map(move |published: u16| port_status(&port, published))
-        })
-        .collect();
+    let port = |(port, bindings): (String, Option<Vec<PortBinding>>)| {
+        let bindings = bindings.unwrap_or_default();
+        let on_ipv4 = bindings.iter().find(|binding| !is_ipv6(binding));
+        let published = on_ipv4.or(bindings.first())?.host_port.as_ref()?.parse().ok()?;
+        port_status(&port, published)
+    };
+    let mut ports: Vec<PortStatus> = bound.into_iter().filter_map(port).collect();
     ports.sort();
-    ports.dedup_by_key(|port| (port.target, port.protocol));
     ports
+}
+
+fn is_ipv6(binding: &PortBinding) -> bool {
+    binding.host_ip.as_ref().is_some_and(|address| address.contains(':'))
 }
 
 /// Reads a port as Docker writes it: `80/tcp`.
@@ -65,23 +69,29 @@ fn port_status(text: &str, published: u16) -> Option<PortStatus> {
 
 #[cfg(test)]
 mod tests {
-    use bollard::models::PortBinding;
 
     use skep_api::time::Timestamp;
 
     use super::*;
 
     #[test]
-    fn a_port_that_is_bound_for_ipv4_and_ipv6_is_listed_once() {
-        let binding =
-            |ip: &str| PortBinding { host_ip: Some(ip.to_owned()), host_port: Some("32768".to_owned()) };
+    fn a_port_that_is_bound_for_ipv4_and_ipv6_is_listed_once_with_ipv4_s_number() {
+        let binding = |ip: &str, port: &str| PortBinding {
+            host_ip: Some(ip.to_owned()),
+            host_port: Some(port.to_owned()),
+        };
         let bound: PortMap = [
-            ("80/tcp".to_owned(), Some(vec![binding("0.0.0.0"), binding("::")])),
+            ("80/tcp".to_owned(), Some(vec![binding("::", "32768"), binding("0.0.0.0", "32769")])),
+            ("90/udp".to_owned(), Some(vec![binding("::", "32770")])),
             ("9000/tcp".to_owned(), None),
         ]
         .into_iter()
         .collect();
-        assert_eq!(ports(bound), [PortStatus { target: 80, published: 32768, protocol: Protocol::Tcp }]);
+        let expected = [
+            PortStatus { target: 80, published: 32769, protocol: Protocol::Tcp },
+            PortStatus { target: 90, published: 32770, protocol: Protocol::Udp },
+        ];
+        assert_eq!(ports(bound), expected);
     }
 
     #[test]

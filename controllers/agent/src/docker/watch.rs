@@ -1,8 +1,9 @@
 //! Docker's events as sights: a list, then every change after it, each read back from Docker.
 
-use bollard::models::EventMessage;
+use bollard::models::{EventMessage, SystemInfo};
 use bollard::query_parameters::EventsOptions;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::future;
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use skep_api::node::{Engine as EngineVersion, Platform, Resources};
 use skep_api::quantity::{Cpus, Memory};
 use skep_api::time::Timestamp;
@@ -13,54 +14,57 @@ use crate::engine::{Engine, EngineError, Machine, Owner, Sight, Sights};
 /// The events that change what is seen of a container. A creation is seen by whoever asked for it.
 const EVENTS: [&str; 3] = ["start", "die", "destroy"];
 
-/// Docker's events from one moment on.
-type Events = BoxStream<'static, Result<EventMessage, EngineError>>;
-
-/// Where a watch stands.
-enum State {
-    Unconnected,
-    Following(Events),
-    Ended,
-}
-
 pub(super) fn watch(docker: Docker, owner: Owner) -> Sights {
-    stream::unfold((docker, owner, State::Unconnected), |(docker, owner, state)| async move {
-        let (sight, state) = match state {
-            State::Ended => return None,
-            State::Unconnected => match connect(&docker, &owner).await {
-                Ok((sight, events)) => (Ok(sight), State::Following(events)),
-                Err(error) => (Err(error), State::Ended),
-            },
-            State::Following(mut events) => match next(&docker, &mut events).await {
-                Ok(sight) => (Ok(sight), State::Following(events)),
-                Err(error) => (Err(error), State::Ended),
-            },
-        };
-        if sight.is_err() {
-            docker.forget_client();
-        }
-        Some((sight, (docker, owner, state)))
-    })
-    .boxed()
+    let sights = stream::once(connect(docker.clone(), owner)).try_flatten();
+    sights.inspect_err(move |_| docker.forget_client()).boxed()
 }
 
-/// Reads everything. The events that follow begin before that by the daemon's own clock, so none is missed; those
+/// Reads everything, and what comes after it. The events begin before that by the daemon's own clock, so none is missed; those
 /// that the list has seen already tell nothing new.
-async fn connect(docker: &Docker, owner: &Owner) -> Result<(Sight, Events), EngineError> {
+async fn connect(
+    docker: Docker,
+    owner: Owner,
+) -> Result<impl Stream<Item = Result<Sight, EngineError>>, EngineError> {
     let client = docker.client().await?;
     let info = client.info().await.map_err(error::classify)?;
+    let events = client.events(Some(events_of(&owner, &info))).map_err(error::classify);
+    let all = Sight::All(machine(info), docker.list_owned(&owner).await?);
+    let changes = events.try_filter_map(move |event| {
+        let docker = docker.clone();
+        async move { sight(&docker, event).await }
+    });
+    Ok(stream::once(future::ready(Ok(all))).chain(changes))
+}
+
+/// The events of the containers of `owner`, from when `info` was read.
+fn events_of(owner: &Owner, info: &SystemInfo) -> EventsOptions {
     let filters = [
         ("type".to_owned(), vec!["container".to_owned()]),
         ("event".to_owned(), EVENTS.map(str::to_owned).to_vec()),
         ("label".to_owned(), label_filters(owner)),
     ];
-    let options = EventsOptions {
+    EventsOptions {
         since: info.system_time.as_deref().and_then(unix_seconds),
         filters: Some(filters.into_iter().collect()),
         ..Default::default()
-    };
-    let events = client.events(Some(options)).map(|event| event.map_err(error::classify)).boxed();
-    let machine = Machine {
+    }
+}
+
+/// What an event is about, as it is when Docker is asked for it.
+async fn sight(docker: &Docker, event: EventMessage) -> Result<Option<Sight>, EngineError> {
+    let Some(id) = event.actor.and_then(|actor| actor.id) else { return Ok(None) };
+    if event.action.as_deref() == Some("destroy") {
+        return Ok(Some(Sight::Gone(id)));
+    }
+    match docker.inspect(&id).await {
+        Ok(container) => Ok(Some(Sight::Changed(container))),
+        Err(EngineError::NotFound(_)) => Ok(Some(Sight::Gone(id))),
+        Err(error) => Err(error),
+    }
+}
+
+fn machine(info: SystemInfo) -> Machine {
+    Machine {
         capacity: Resources {
             cpus: Cpus::from_nanos(amount(info.ncpu).saturating_mul(1_000_000_000)),
             memory: Memory::from_bytes(amount(info.mem_total)),
@@ -73,26 +77,6 @@ async fn connect(docker: &Docker, owner: &Owner) -> Result<(Sight, Events), Engi
             version: info.server_version.unwrap_or_default(),
             labels: sorted(Some(info.labels.into_iter().flatten().map(split_label))),
         },
-    };
-    Ok((Sight::All(machine, docker.list_owned(owner).await?), events))
-}
-
-/// The next change, as it is when Docker is asked for it.
-async fn next(docker: &Docker, events: &mut Events) -> Result<Sight, EngineError> {
-    loop {
-        let event = events
-            .next()
-            .await
-            .ok_or_else(|| EngineError::Unreachable("the event stream has ended".to_owned()))??;
-        let Some(id) = event.actor.and_then(|actor| actor.id) else { continue };
-        if event.action.as_deref() == Some("destroy") {
-            return Ok(Sight::Gone(id));
-        }
-        return match docker.inspect(&id).await {
-            Ok(container) => Ok(Sight::Changed(container)),
-            Err(EngineError::NotFound(_)) => Ok(Sight::Gone(id)),
-            Err(error) => Err(error),
-        };
     }
 }
 
@@ -122,5 +106,22 @@ fn go_architecture(kernel: String) -> String {
         "armv7l" | "armv6l" => "arm".to_owned(),
         "i386" | "i686" => "386".to_owned(),
         _ => kernel,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemon_s_clock_is_given_back_in_the_form_that_its_events_take() {
+        assert_eq!(unix_seconds("2026-11-21T02:16:53.367024337Z").as_deref(), Some("1795227413.367"));
+        assert_eq!(unix_seconds("2026-11-21T02:16:53.007Z").as_deref(), Some("1795227413.007"));
+    }
+
+    #[test]
+    fn the_processor_is_named_as_images_name_it() {
+        assert_eq!(go_architecture("x86_64".to_owned()), "amd64");
+        assert_eq!(go_architecture("riscv64".to_owned()), "riscv64");
     }
 }

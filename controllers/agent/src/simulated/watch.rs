@@ -1,63 +1,50 @@
 //! The simulated machine's events as sights.
 
-use futures::stream::{self, StreamExt};
-use tokio::sync::broadcast::{self, error::RecvError};
+use futures::future;
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use tokio::sync::broadcast;
 
 use super::machine::Notice;
 use super::{SimulatedEngine, is_owned, unreachable};
 use crate::engine::{Engine, EngineError, Owner, Sight, Sights};
 
-/// Where a watch stands.
-enum State {
-    Unconnected,
-    Following(broadcast::Receiver<Notice>),
-    Ended,
-}
-
 pub(super) fn watch(engine: SimulatedEngine, owner: Owner) -> Sights {
-    stream::unfold((engine, owner, State::Unconnected), |(engine, owner, state)| async move {
-        let (sight, state) = match state {
-            State::Ended => return None,
-            State::Unconnected => match connect(&engine, &owner).await {
-                Ok((sight, notices)) => (Ok(sight), State::Following(notices)),
-                Err(error) => (Err(error), State::Ended),
-            },
-            State::Following(mut notices) => match next(&engine, &owner, &mut notices).await {
-                Ok(sight) => (Ok(sight), State::Following(notices)),
-                Err(error) => (Err(error), State::Ended),
-            },
-        };
-        Some((sight, (engine, owner, state)))
-    })
-    .boxed()
+    stream::once(connect(engine, owner)).try_flatten().boxed()
 }
 
 async fn connect(
-    engine: &SimulatedEngine,
-    owner: &Owner,
-) -> Result<(Sight, broadcast::Receiver<Notice>), EngineError> {
+    engine: SimulatedEngine,
+    owner: Owner,
+) -> Result<impl Stream<Item = Result<Sight, EngineError>>, EngineError> {
     let notices = engine.shared.notices.subscribe();
-    let containers = engine.list(owner).await?;
-    Ok((Sight::All(engine.state().machine.clone(), containers), notices))
+    let containers = engine.list(&owner).await?;
+    let all = Sight::All(engine.state().machine.clone(), containers);
+    let notices = stream::unfold(notices, |mut notices| async move {
+        let notice = notices.recv().await;
+        Some((notice, notices))
+    });
+    let changes = notices.map(Ok).try_filter_map(move |notice| {
+        let (engine, owner) = (engine.clone(), owner.clone());
+        async move { sight(&engine, &owner, notice).await }
+    });
+    Ok(stream::once(future::ready(Ok(all))).chain(changes))
 }
 
-async fn next(
+/// What a notice is about, as it is when the engine is asked for it.
+async fn sight(
     engine: &SimulatedEngine,
     owner: &Owner,
-    notices: &mut broadcast::Receiver<Notice>,
-) -> Result<Sight, EngineError> {
-    loop {
-        let id = match notices.recv().await {
-            Ok(Notice::Changed(id)) => id,
-            Ok(Notice::Gone(id)) => return Ok(Sight::Gone(id)),
-            Ok(Notice::Away) => return Err(unreachable("it died")),
-            Err(RecvError::Lagged(_) | RecvError::Closed) => return Err(unreachable("its events were lost")),
-        };
-        match engine.inspect(&id).await {
-            Ok(container) if is_owned(&container, owner) => return Ok(Sight::Changed(container)),
-            Ok(_) => {}
-            Err(EngineError::NotFound(_)) => return Ok(Sight::Gone(id)),
-            Err(error) => return Err(error),
-        }
+    notice: Result<Notice, broadcast::error::RecvError>,
+) -> Result<Option<Sight>, EngineError> {
+    let id = match notice {
+        Ok(Notice::Changed(id)) => id,
+        Ok(Notice::Gone(id)) => return Ok(Some(Sight::Gone(id))),
+        Ok(Notice::Away) => return Err(unreachable("it died")),
+        Err(_) => return Err(unreachable("its events were lost")),
+    };
+    match engine.inspect(&id).await {
+        Ok(container) => Ok(is_owned(&container, owner).then_some(Sight::Changed(container))),
+        Err(EngineError::NotFound(_)) => Ok(Some(Sight::Gone(id))),
+        Err(error) => Err(error),
     }
 }
