@@ -21,12 +21,11 @@ pub(crate) fn forget_removed(service: &Guard, slots: &BTreeMap<Slot, SlotView<'_
     }
 }
 
-/// Forgets the oldest ended tasks of a slot, down to the limit; never its newest task.
+/// Forgets the oldest ended tasks of a slot, down to the limit, which keeps at least the newest.
 pub(crate) fn trim(service: &Guard, slot: &SlotView<'_>, plan: &mut Plan<Change>) {
     let ended = |run: &&Run<'_>| run.is_ended() && run.task.desired == DesiredState::Shutdown;
     let excess = slot.runs.iter().filter(ended).count().saturating_sub(TASK_HISTORY_LIMIT);
-    let newest = slot.runs.len().saturating_sub(1);
-    for run in slot.runs.iter().take(newest).filter(ended).take(excess) {
+    for run in slot.runs.iter().filter(ended).take(excess) {
         plan.write(forget(run, service));
     }
 }

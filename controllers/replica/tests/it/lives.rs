@@ -6,10 +6,10 @@ use skep_api::rollout::{Batch, RolloutState};
 use skep_api::task::{Cause, DesiredState, TaskState};
 use skep_api::time::Span;
 use skep_replica::change::{Change, Stop};
-use skep_runtime::plan::Plan;
+use skep_runtime::plan::{Change as _, Plan};
 use skep_runtime::services::Subject;
 
-use crate::shop::{STEADY, Shop, node, slot, web};
+use crate::shop::{STEADY, Seen, Shop, node, slot, web};
 
 #[test]
 fn a_task_that_keeps_failing_is_followed_once_in_each_delay() {
@@ -155,9 +155,16 @@ fn a_service_that_is_applied_again_gets_tasks_of_its_own() {
     shop.come_to_rest();
     let old = shop.uid().unwrap();
     shop.scene.delete(Key::Service(web()));
-    shop.scale(2).settle();
+    shop.wait(Span::from_secs(60)).scale(2);
+    let again = shop.scene.now;
+    shop.settle();
     let uid = shop.uid().unwrap();
     assert_ne!(old, uid);
+    let conditions = shop.status().conditions;
+    assert!(
+        conditions.iter().all(|condition| condition.last_transition_time == again),
+        "they are the old one's"
+    );
     let tasks = shop.tasks();
     assert!(tasks.iter().all(|seen| seen.task.uid == uid || seen.task.desired == DesiredState::Remove));
     shop.come_to_rest();
@@ -179,4 +186,59 @@ fn a_service_that_was_taken_for_gone_because_its_rollout_came_first_is_not_swept
     let mut shop = Shop::open(1);
     shop.come_to_rest();
     assert_eq!(shop.scene.plan(&Subject::Gone(shop.uid().unwrap())), Plan::default());
+}
+
+/// The keys that a step stands on, beside the keys that it writes.
+fn reasons(step: &Change) -> Vec<Key> {
+    let transaction = step.transaction();
+    let is_written = |key: &Key| transaction.writes.iter().any(|write| write.key() == key);
+    transaction.guards.iter().map(|guard| guard.key.clone()).filter(|key| !is_written(key)).collect()
+}
+
+/// The only step that is planned beside the summary.
+fn step(shop: &Shop) -> Change {
+    let plan = shop.scene.plan(&Subject::Service(web()));
+    let mut steps = plan.changes.into_iter().filter(|step| !matches!(step, Change::Report(_)));
+    let step = steps.next().unwrap();
+    assert_eq!(steps.next(), None);
+    step
+}
+
+#[test]
+fn a_step_stands_on_everything_that_it_was_decided_from() {
+    let mut shop = Shop::open(1);
+    shop.settle();
+    let pending = shop.newest(1);
+    let old = shop.place(&pending, 1);
+    shop.say(&old, TaskState::Running).settle();
+    let (spec, rollout) = (Key::Service(web()), Key::Rollout(shop.uid().unwrap()));
+    let said = |seen: &Seen| Key::TaskStatus(seen.at.clone());
+
+    shop.node_is(1, NodeState::Down);
+    let down = Key::NodeStatus(node(1));
+    assert_eq!(reasons(&step(&shop)), [spec.clone(), rollout.clone(), down], "a node is lost");
+    shop.node_is(1, NodeState::Ready);
+
+    shop.update(2, &[1]).settle();
+    let pending = shop.newest(1);
+    let new = shop.place(&pending, 1);
+    shop.say(&new, TaskState::Ready);
+    let staged = Key::Task(new.at.clone());
+    let both = [spec.clone(), rollout.clone(), staged, said(&new), said(&old)];
+    assert_eq!(reasons(&step(&shop)), both, "the old task makes way");
+    shop.settle();
+
+    shop.say(&old, TaskState::Shutdown);
+    assert_eq!(reasons(&step(&shop)), [said(&old)], "the new task starts");
+    shop.settle();
+
+    shop.say(&new, TaskState::Failed);
+    assert_eq!(reasons(&step(&shop)), [spec.clone(), rollout, said(&new)], "the new task has failed");
+    shop.settle();
+
+    shop.scale(0);
+    let plan = shop.scene.plan(&Subject::Service(web()));
+    for step in plan.changes.iter().filter(|step| !matches!(step, Change::Report(_))) {
+        assert!(reasons(step).contains(&spec), "a slot is too many: {step:?}");
+    }
 }

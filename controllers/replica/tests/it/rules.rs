@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skep_api::defaults::TASK_HISTORY_LIMIT;
 use skep_api::ident::TaskName;
+use skep_api::key::Key;
 use skep_api::task::{Cause, DesiredState, Slot, TaskState};
+use skep_runtime::plan::{Expect, Transaction, Write};
 
 use crate::shop::{Seen, Shop};
 
@@ -89,8 +91,9 @@ fn by_slot(tasks: &[Seen]) -> BTreeMap<Slot, Vec<&Seen>> {
 }
 
 fn check_slot(slot: &Slot, tasks: &[&Seen]) {
-    let wanted =
-        |desired| tasks.iter().filter(|seen| seen.is_alive() && seen.task.desired == desired).count();
+    let wanted = |desired| {
+        tasks.iter().filter(|seen| !seen.state.is_terminal() && seen.task.desired == desired).count()
+    };
     assert!(wanted(DesiredState::Running) <= 1, "slot {slot} runs twice: {tasks:#?}");
     assert!(wanted(DesiredState::Ready) <= 1, "slot {slot} has two staged tasks: {tasks:#?}");
     let ended = tasks.iter().filter(|seen| seen.state.is_terminal()).count();
@@ -101,4 +104,30 @@ fn check_slot(slot: &Slot, tasks: &[&Seen]) {
 fn is_down_by_update(tasks: &[&Seen]) -> bool {
     let is_ours = |seen: &&&Seen| seen.task.cause == Cause::Update && seen.is_wanted() && seen.is_alive();
     !tasks.iter().any(|seen| seen.is_serving()) && tasks.iter().any(|seen| is_ours(&seen))
+}
+
+/// Every write of a task or of a summary stands on what ARCHITECTURE.md says: on the key itself, and on its reason.
+pub(crate) fn check_guards(transaction: &Transaction) {
+    let guard =
+        |key: &Key| transaction.guards.iter().find(|guard| guard.key == *key).map(|guard| guard.expect);
+    let has = |is_kind: fn(&Key) -> bool| transaction.guards.iter().any(|guard| is_kind(&guard.key));
+    for write in &transaction.writes {
+        let own = guard(write.key());
+        assert!(own.is_some(), "{transaction:#?} does not stand on {}", write.key());
+        match (write, write.key()) {
+            (Write::Put(..), Key::Task(_)) if own == Some(Expect::Absent) => {
+                assert!(
+                    has(|key| matches!(key, Key::Service(_))) && has(|key| matches!(key, Key::Rollout(_)))
+                );
+            }
+            (Write::Delete(_), Key::Task(at)) => {
+                assert!(
+                    guard(&Key::TaskStatus(at.clone())).is_some(),
+                    "a status may be left without its task"
+                );
+            }
+            (_, Key::ServiceStatus(service)) => assert!(guard(&Key::Service(service.clone())).is_some()),
+            _ => {}
+        }
+    }
 }

@@ -8,8 +8,9 @@ use skep_api::rollout::{Batch, RolloutState};
 use skep_api::task::{DesiredState, TaskState};
 use skep_api::time::Span;
 use skep_runtime::controller::World as _;
+use skep_runtime::plan::Change as _;
 
-use crate::rules::Rules;
+use crate::rules::{Rules, check_guards};
 use crate::shop::{Shop, slot, web};
 
 /// Something that happens.
@@ -132,6 +133,9 @@ fn round(shop: &mut Shop) -> bool {
     let before = shop.scene.revision();
     for subject in shop.scene.world.all() {
         let plan = shop.scene.plan(&subject);
+        for change in &plan.changes {
+            check_guards(&change.transaction());
+        }
         shop.scene.commit(&plan);
     }
     shop.scene.revision() > before

@@ -5,7 +5,7 @@ use skep_api::rollout::{Batch, RolloutState};
 use skep_api::service::UpdatePolicy;
 use skep_api::task::TaskState;
 use skep_api::time::Span;
-use skep_runtime::plan::Plan;
+use skep_runtime::plan::{Change as _, Expect, Plan};
 use skep_runtime::services::Subject;
 
 use crate::shop::{Shop, slots, web};
@@ -141,4 +141,17 @@ fn a_service_that_was_taken_for_gone_because_its_rollout_came_first_is_not_swept
     let mut shop = Shop::open(0, UpdatePolicy::default());
     shop.scene.settle();
     assert_eq!(shop.scene.plan(&Subject::Gone(shop.uid())), Plan::default());
+}
+
+#[test]
+fn a_revision_is_written_once_and_stands_on_the_spec_that_it_holds() {
+    let mut shop = Shop::open(1, UpdatePolicy::default());
+    let plan = shop.scene.plan(&Subject::Service(web()));
+    let transaction = plan.changes[0].transaction();
+    let guard = |key: Key| transaction.guards.iter().find(|guard| guard.key == key).map(|guard| guard.expect);
+    assert_eq!(guard(Key::Service(web())), Some(Expect::Modified(shop.scene.revision())));
+    assert_eq!(guard(Key::Rollout(shop.uid())), Some(Expect::Absent));
+    assert_eq!(guard(Key::Revision(shop.uid(), 1)), Some(Expect::Absent));
+    shop.scene.settle();
+    assert!(shop.scene.settle().is_empty());
 }
