@@ -60,7 +60,9 @@ fn etcdctl_watch_and_get_w_show_the_same_changes() {
 fn lines(process: &mut std::process::Child) -> std::sync::mpsc::Receiver<String> {
     let output = process.stdout.take().unwrap();
     let (send, receive) = std::sync::mpsc::sync_channel(10_000);
-    std::thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    std::thread::spawn(move || {
+        BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| send.send(line))
+    });
     receive
 }
 
@@ -69,13 +71,24 @@ fn another_user_of_the_machine_cannot_read_etcd() {
     let cluster = Cluster::start();
     let endpoint = {
         let found: serde_json::Value =
-            serde_json::from_str(&std::fs::read_to_string(cluster.state_dir().join("cluster.json")).unwrap()).unwrap();
+            serde_json::from_str(&std::fs::read_to_string(cluster.state_dir().join("cluster.json")).unwrap())
+                .unwrap();
         found["endpoints"][0].as_str().unwrap().to_owned()
     };
     let mut command = Command::new("etcdctl");
-    command.env("ETCDCTL_API", "3").args(["--endpoints", &endpoint, "--insecure-skip-tls-verify", "--command-timeout", "3s"]);
+    command.env("ETCDCTL_API", "3").args([
+        "--endpoints",
+        &endpoint,
+        "--insecure-skip-tls-verify",
+        "--command-timeout",
+        "3s",
+    ]);
     let output = command.args(["get", "--prefix", "/skep/"]).output().unwrap();
-    assert!(!output.status.success() && output.stdout.is_empty(), "read without a certificate: {}", text(&output.stdout));
+    assert!(
+        !output.status.success() && output.stdout.is_empty(),
+        "read without a certificate: {}",
+        text(&output.stdout)
+    );
     let as_nobody = Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "cat"])
         .arg(cluster.state_dir().join("pki/client-key.pem"))

@@ -9,14 +9,19 @@ fn a_service_runs_and_answers_and_is_gone_when_it_is_deleted() {
     let ports = cluster.ports("web");
     assert_eq!(ports.len(), 3);
     for port in ports {
-        eventually("the task answers", || http::get(port).map(|body| assert!(body.contains("web."), "{body}")));
+        eventually("the task answers", || {
+            http::get(port).map(|body| assert!(body.contains("web."), "{body}"))
+        });
     }
     let names = docker::docker(&cluster, &["ps", "--format", "{{.Names}}", "--filter", "name=web.1."]);
     assert!(names.starts_with("web.1."), "{names}");
     cluster.ok(&["delete", "service/web"]);
     assert!(docker::running(&cluster, "web").is_empty());
     assert!(cluster.get("tasks").is_empty());
-    assert_eq!(cluster.etcdctl(&["get", "--prefix", "--keys-only", "/skep/revisions/"]).output().unwrap().stdout, b"");
+    assert_eq!(
+        cluster.etcdctl(&["get", "--prefix", "--keys-only", "/skep/revisions/"]).output().unwrap().stdout,
+        b""
+    );
 }
 
 #[test]
@@ -42,7 +47,11 @@ fn a_changed_template_replaces_slot_after_slot() {
         assert!(body.contains("v2"), "{body}");
     }
     let rollout = &cluster.get("rollouts")[0];
-    assert_eq!(rollout["state"].as_str().or(rollout["spec"]["state"].as_str()), Some("completed"), "{rollout}");
+    assert_eq!(
+        rollout["state"].as_str().or(rollout["spec"]["state"].as_str()),
+        Some("completed"),
+        "{rollout}"
+    );
 }
 
 #[test]
@@ -56,7 +65,8 @@ fn a_container_that_is_removed_by_hand_is_replaced_and_stays_in_the_history() {
         (running.len() == 1 && running[0] != old).then_some(()).ok_or_else(|| format!("{running:?}"))
     });
     cluster.comes_to("web", 1);
-    let states: Vec<String> = cluster.get("tasks").iter().map(|task| task["status"]["state"].to_string()).collect();
+    let states: Vec<String> =
+        cluster.get("tasks").iter().map(|task| task["status"]["state"].to_string()).collect();
     assert!(states.len() == 2 && states.iter().any(|state| state.contains("FAILED")), "{states:?}");
     let table = cluster.ok(&["get", "tasks"]);
     assert!(table.contains("FAILED") && table.contains("\\_"), "{table}");

@@ -20,7 +20,10 @@ fn every_process_may_be_killed_while_a_service_is_scaled() {
         cluster.kill(process);
         cluster.comes_to("web", 2);
     }
-    assert!(docker::running(&cluster, "web").contains(&first), "a running container was stopped without reason");
+    assert!(
+        docker::running(&cluster, "web").contains(&first),
+        "a running container was stopped without reason"
+    );
     asking.was_always_answered();
     cluster.ok(&["scale", "web=0", "--detach"]);
     cluster.kill("replica");
@@ -36,7 +39,8 @@ fn containers_answer_while_etcd_is_away_for_a_minute_and_all_converges_when_it_i
     let cluster = Cluster::start();
     cluster.apply(&demo("web", 2), &[]);
     let containers = docker::running(&cluster, "web");
-    let pids = |cluster: &Cluster| cluster.processes().into_iter().map(|process| process.pid).collect::<Vec<_>>();
+    let pids =
+        |cluster: &Cluster| cluster.processes().into_iter().map(|process| process.pid).collect::<Vec<_>>();
     let before = pids(&cluster);
     let asking = Asking::start(cluster.ports("web")[0]);
     let etcd = cluster.process("etcd").pid;
@@ -47,7 +51,10 @@ fn containers_answer_while_etcd_is_away_for_a_minute_and_all_converges_when_it_i
     assert!(killed.contains(&containers[1][..12]));
     cluster.comes_to("web", 2);
     asking.was_always_answered();
-    assert!(docker::running(&cluster, "web").contains(&containers[0]), "a container was stopped without reason");
+    assert!(
+        docker::running(&cluster, "web").contains(&containers[0]),
+        "a container was stopped without reason"
+    );
     assert_eq!(pids(&cluster), before, "nothing had to be started again");
 }
 
@@ -60,7 +67,9 @@ fn after_dockers_restart_tasks_are_adopted_or_replaced_and_none_is_doubled() {
     within(Duration::from_secs(90), "two tasks run again", || {
         let running = cluster.running("web").len();
         let containers = docker::running(&cluster, "web").len();
-        (running == 2 && containers == 2).then_some(()).ok_or_else(|| format!("{running} tasks, {containers} containers"))
+        (running == 2 && containers == 2)
+            .then_some(())
+            .ok_or_else(|| format!("{running} tasks, {containers} containers"))
     });
     for port in cluster.ports("web") {
         eventually("the task answers", || http::get(port));

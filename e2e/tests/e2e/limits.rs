@@ -10,7 +10,8 @@ fn of_two_services_that_fit_one_nodes_memory_only_singly_one_waits_and_says_why(
     let cluster = Cluster::start();
     let nodes = cluster.get("nodes");
     let capacity: u64 = memory_mi(nodes[0]["status"]["report"]["capacity"]["memory"].as_str().unwrap());
-    let reserve = format!("stopGracePeriod: 2s, resources: {{reservations: {{memory: {}Mi}}}}", capacity * 2 / 3);
+    let reserve =
+        format!("stopGracePeriod: 2s, resources: {{reservations: {{memory: {}Mi}}}}", capacity * 2 / 3);
     let half = |name: &str| demo(name, 1).replace("stopGracePeriod: 2s", &reserve);
     cluster.apply(&format!("{}---\n{}", half("left"), half("right")), &["--detach"]);
     one_runs_and_the_other_says(&cluster, "insufficient resources");
@@ -20,7 +21,8 @@ fn of_two_services_that_fit_one_nodes_memory_only_singly_one_waits_and_says_why(
 fn of_two_services_that_want_the_same_host_port_one_waits_and_says_why() {
     let cluster = Cluster::start();
     let port = free_port();
-    let fixed = |name: &str| demo(name, 1).replace("target: 8080,", &format!("target: 8080, published: {port},"));
+    let fixed =
+        |name: &str| demo(name, 1).replace("target: 8080,", &format!("target: 8080, published: {port},"));
     cluster.apply(&format!("{}---\n{}", fixed("left"), fixed("right")), &["--detach"]);
     one_runs_and_the_other_says(&cluster, "host-mode port already in use");
 }
@@ -51,16 +53,26 @@ fn bad_manifests_are_refused_whole_and_at_once() {
     let cluster = Cluster::start();
     let good = demo("web", 1);
     let alias_bomb = {
-        let levels = (1..10).map(|level| format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(",")));
+        let levels = (1..10).map(|level| {
+            format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(","))
+        });
         format!("a0: &a0 [x]\n{}", levels.collect::<String>())
     };
     let cases: [(&str, String, &[&str]); 10] = [
         ("an unknown field", good.replace("replicas", "replicaz"), &["replicaz", "did you mean `replicas`"]),
         ("a wrong type", good.replace("replicas: 1", "replicas: many"), &["replicas"]),
         ("a wrong unit", good.replace("stopGracePeriod: 2s", "stopGracePeriod: 2"), &["2s"]),
-        ("a duplicate key", good.replace("  replicas: 1\n", "  replicas: 1\n  replicas: 2\n"), &["comes twice"]),
+        (
+            "a duplicate key",
+            good.replace("  replicas: 1\n", "  replicas: 1\n  replicas: 2\n"),
+            &["comes twice"],
+        ),
         ("a tab", good.replace("  replicas", "\treplicas"), &["tab"]),
-        ("two errors in two documents", format!("{}---\n{}", good.replace("image", "imagge"), good.replace("name: web", "name: W!")), &["imagge", "W!"]),
+        (
+            "two errors in two documents",
+            format!("{}---\n{}", good.replace("image", "imagge"), good.replace("name: web", "name: W!")),
+            &["imagge", "W!"],
+        ),
         ("brackets", "[".repeat(200_000), &["error"]),
         ("an alias bomb", alias_bomb, &["error"]),
         ("binary", "\u{0}\u{1}\u{fffd}".repeat(1000), &["error"]),

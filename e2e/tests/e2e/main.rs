@@ -6,5 +6,5 @@ mod rig;
 mod etcd_is_plain;
 mod everyday;
 mod faults;
-mod limits;
 mod leaders;
+mod limits;

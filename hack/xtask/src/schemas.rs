@@ -21,5 +21,9 @@ pub(crate) fn stale() -> Vec<String> {
     let is_stale = |name: &String, schema: &serde_json::Value| {
         std::fs::read_to_string(folder.join(name)).ok() != Some(skep_api::schema::render(schema))
     };
-    skep_api::schema::all().into_iter().filter(|(name, schema)| is_stale(name, schema)).map(|(name, _)| name).collect()
+    skep_api::schema::all()
+        .into_iter()
+        .filter(|(name, schema)| is_stale(name, schema))
+        .map(|(name, _)| name)
+        .collect()
 }

@@ -33,7 +33,9 @@ pub(crate) fn run() -> ExitCode {
     }
     faults.extend(dependencies::check(&root));
     let stale = crate::schemas::stale().into_iter();
-    faults.extend(stale.map(|name| Fault::new(format!("schemas/json/{name}"), "is stale: run cargo xtask schemas")));
+    faults.extend(
+        stale.map(|name| Fault::new(format!("schemas/json/{name}"), "is stale: run cargo xtask schemas")),
+    );
     for Fault { place, what } in &faults {
         println!("{place}: {what}");
     }
@@ -50,5 +52,10 @@ pub(crate) fn run() -> ExitCode {
 fn tracked(root: &Path) -> std::io::Result<Vec<PathBuf>> {
     let output = std::process::Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).filter(|name| root.join(name).is_file()).collect())
+    Ok(text
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
+        .filter(|name| root.join(name).is_file())
+        .collect())
 }

@@ -50,7 +50,19 @@ pub fn events(cluster: &Cluster, since: u64) -> Vec<(String, String, String)> {
     let (since, until) = (since.to_string(), until.to_string());
     let lines = docker(
         cluster,
-        &["events", "--since", &since, "--until", &until, "--filter", &filter, "--filter", "type=container", "--format", "{{json .}}"],
+        &[
+            "events",
+            "--since",
+            &since,
+            "--until",
+            &until,
+            "--filter",
+            &filter,
+            "--filter",
+            "type=container",
+            "--format",
+            "{{json .}}",
+        ],
     );
     let event = |line: &str| {
         let event: Value = serde_json::from_str(line).unwrap();
@@ -68,8 +80,11 @@ pub fn now() -> u64 {
 
 /// No container was ever started twice.
 pub fn none_started_twice(cluster: &Cluster, since: u64) {
-    let mut started: Vec<String> =
-        events(cluster, since).into_iter().filter(|(action, ..)| action == "start").map(|(_, _, name)| name).collect();
+    let mut started: Vec<String> = events(cluster, since)
+        .into_iter()
+        .filter(|(action, ..)| action == "start")
+        .map(|(_, _, name)| name)
+        .collect();
     let all = started.len();
     started.sort();
     started.dedup();
@@ -120,7 +135,13 @@ impl OwnDocker {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
         let mut command = Command::new("dockerd");
         command.args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")]);
-        command.args(["--host", &format!("unix://{}", path("docker.sock")), "--bridge", BRIDGE, "--iptables=false"]);
+        command.args([
+            "--host",
+            &format!("unix://{}", path("docker.sock")),
+            "--bridge",
+            BRIDGE,
+            "--iptables=false",
+        ]);
         command.stdout(log.try_clone().unwrap()).stderr(log).stdin(std::process::Stdio::null());
         command.spawn().unwrap()
     }

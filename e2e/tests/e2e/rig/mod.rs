@@ -61,7 +61,11 @@ impl Cluster {
     /// A `skep` of this cluster, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.args(args).env("SKEP_STATE_DIR", self.state_dir()).env_remove("SKEP_ETCD").stdin(Stdio::null());
+        command
+            .args(args)
+            .env("SKEP_STATE_DIR", self.state_dir())
+            .env_remove("SKEP_ETCD")
+            .stdin(Stdio::null());
         if let Some(host) = &self.docker_host {
             command.env("DOCKER_HOST", host);
         }
@@ -75,7 +79,13 @@ impl Cluster {
     /// Runs `skep` and returns its standard output; it must succeed.
     pub fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
-        assert!(output.status.success(), "skep {args:?}: {}\n{}\n{}", output.status, text(&output.stderr), self.logs());
+        assert!(
+            output.status.success(),
+            "skep {args:?}: {}\n{}\n{}",
+            output.status,
+            text(&output.stderr),
+            self.logs()
+        );
         text(&output.stdout)
     }
 
@@ -111,7 +121,9 @@ impl Cluster {
 
     /// The published host ports of the tasks of `service` that run.
     pub fn ports(&self, service: &str) -> Vec<u16> {
-        let port = |task: &Value| task["status"]["ports"][0]["published"].as_u64().map(|port| u16::try_from(port).unwrap());
+        let port = |task: &Value| {
+            task["status"]["ports"][0]["published"].as_u64().map(|port| u16::try_from(port).unwrap())
+        };
         self.running(service).iter().filter_map(port).collect()
     }
 
@@ -120,9 +132,9 @@ impl Cluster {
         eventually(&format!("{service} has {count} running tasks"), || {
             let running = self.running(service).len();
             let containers = docker::running(self, service).len();
-            (running == count && containers == count)
-                .then_some(())
-                .ok_or_else(|| format!("{running} run, {containers} containers; {}", self.ok(&["get", "tasks"])))
+            (running == count && containers == count).then_some(()).ok_or_else(|| {
+                format!("{running} run, {containers} containers; {}", self.ok(&["get", "tasks"]))
+            })
         });
     }
 

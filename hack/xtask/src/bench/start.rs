@@ -43,7 +43,8 @@ fn ours(cluster: &Cluster, replicas: usize, runs: usize) -> Result<Times, String
              task: {{image: \"{IMAGE}\", stopGracePeriod: 1s}}\n"
         )
     };
-    let paths: Result<Vec<_>, _> = (0..=runs).map(|run| cluster.write(&format!("{run}.yaml"), &manifest(run))).collect();
+    let paths: Result<Vec<_>, _> =
+        (0..=runs).map(|run| cluster.write(&format!("{run}.yaml"), &manifest(run))).collect();
     let paths = paths?;
     let path = |run: usize| paths.get(run).ok_or_else(|| format!("no run {run}"));
     Times::of(
@@ -58,7 +59,10 @@ fn docker(count: usize, in_flight: usize, runs: usize) -> Result<Times, String> 
     let name = |run: usize, number: usize| format!("skep-bench-{run}-{number}");
     let start = |run: usize, number: usize| {
         let mut command = Command::new("docker");
-        command.args(["run", "-d", "--name", &name(run, number), IMAGE]).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["run", "-d", "--name", &name(run, number), IMAGE])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command.spawn().map_err(|error| error.to_string())
     };
     let finish = |mut child: Child| match child.wait() {
@@ -116,7 +120,17 @@ fn service_create(replicas: usize, runs: usize) -> Result<Times, String> {
         runs,
         |number| {
             let replicas_text = replicas.to_string();
-            let args = ["service", "create", "--detach", "--no-resolve-image", "--replicas", &replicas_text, "--name", &name(number), IMAGE];
+            let args = [
+                "service",
+                "create",
+                "--detach",
+                "--no-resolve-image",
+                "--replicas",
+                &replicas_text,
+                "--name",
+                &name(number),
+                IMAGE,
+            ];
             run(Command::new("docker").args(args))?;
             while running(number)? < replicas {}
             Ok(())

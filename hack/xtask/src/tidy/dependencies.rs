@@ -32,8 +32,14 @@ pub(super) fn check(root: &Path) -> Vec<Fault> {
             continue;
         };
         for name in ours(&manifest) {
-            if !may.iter().any(|allowed| name == *allowed || (allowed.ends_with('-') && name.starts_with(allowed))) {
-                faults.push(Fault::new(&place, format!("depends on {name}: the arrows of ARCHITECTURE.md do not")));
+            if !may
+                .iter()
+                .any(|allowed| name == *allowed || (allowed.ends_with('-') && name.starts_with(allowed)))
+            {
+                faults.push(Fault::new(
+                    &place,
+                    format!("depends on {name}: the arrows of ARCHITECTURE.md do not"),
+                ));
             }
         }
     }

@@ -47,7 +47,8 @@ pub(super) fn check(sources: &[Source]) -> Vec<Fault> {
 
 fn too_long(source: &Source) -> Option<Fault> {
     let lines = source.text.lines().count();
-    (lines > LINES_MAX).then(|| Fault::new(&source.name, format!("has {lines} lines; the limit is {LINES_MAX}")))
+    (lines > LINES_MAX)
+        .then(|| Fault::new(&source.name, format!("has {lines} lines; the limit is {LINES_MAX}")))
 }
 
 fn median(sources: &[Source]) -> Option<Fault> {
@@ -69,7 +70,9 @@ fn out_of_place(source: &Source) -> Vec<Fault> {
     PLACES
         .iter()
         .filter(|(word, place, _)| !is_ours && !source.name.starts_with(place) && names(word))
-        .map(|(word, place, why)| Fault::new(&source.name, format!("names {word}, which belongs in {place}: {why}")))
+        .map(|(word, place, why)| {
+            Fault::new(&source.name, format!("names {word}, which belongs in {place}: {why}"))
+        })
         .collect()
 }
 

@@ -42,7 +42,10 @@ fn manifests(place: &str, text: &str) -> Vec<Fault> {
 
 fn manifest(place: &str, text: &str) -> Vec<Fault> {
     let problems = manifest::read(&[Source::new(place, text)]).problems;
-    problems.iter().map(|problem| Fault::new(place, format!("an example is wrong: {}", problem.message))).collect()
+    problems
+        .iter()
+        .map(|problem| Fault::new(place, format!("an example is wrong: {}", problem.message)))
+        .collect()
 }
 
 /// Links to files must lead somewhere.
@@ -52,6 +55,8 @@ fn links(root: &Path, name: &Path, text: &str) -> Vec<Fault> {
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
     targets
         .filter(|target| !target.is_empty() && !target.contains("://") && !folder.join(target).exists())
-        .map(|target| Fault::new(name.display().to_string(), format!("links to {target}, which is not there")))
+        .map(|target| {
+            Fault::new(name.display().to_string(), format!("links to {target}, which is not there"))
+        })
         .collect()
 }
