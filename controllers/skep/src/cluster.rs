@@ -16,7 +16,7 @@ use crate::up::state::StateDir;
 pub(crate) const VARIABLES: [&str; 5] =
     ["SKEP_STATE_DIR", "SKEP_ETCD", "SKEP_ETCD_CA", "SKEP_ETCD_CERT", "SKEP_ETCD_KEY"];
 /// The state directory of root.
-const ROOT_STATE_DIR: &str = "/var/lib/skep";
+pub(crate) const ROOT_STATE_DIR: &str = "/var/lib/skep";
 
 /// Which cluster is meant.
 #[derive(Debug, Clone, Default, Args)]

@@ -1,6 +1,7 @@
 //! `skep up`: everything of Skep on one machine, as children of one supervisor.
 
 pub(crate) mod child;
+pub(crate) mod defaults;
 pub(crate) mod etcd;
 pub(crate) mod pki;
 pub(crate) mod process;

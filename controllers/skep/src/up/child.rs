@@ -22,7 +22,7 @@ pub(crate) const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// The longest one.
 pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long a process must have run for its next death to count as the first.
-const LASTED: Duration = Duration::from_secs(30);
+pub(crate) const LASTED: Duration = Duration::from_secs(30);
 /// How long a process may take to end when it is asked to.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// The size at which a log begins anew, in bytes; one older log is kept.

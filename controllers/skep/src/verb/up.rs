@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::output::{self, say};
 use crate::up::state::{StateDir, private_options};
 use crate::up::supervisor::{SUPERVISOR, Supervisor};
-use crate::up::{UpError, ready};
+use crate::up::{UpError, defaults, ready};
 use crate::verb::agent::NodeArgs;
 
 /// How often a supervisor in the background is looked at while it is waited for.
@@ -23,28 +23,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// How much of the log of a supervisor that ended is shown, in lines.
 const LAST_LINES: usize = 5;
 
-/// What is not said elsewhere.
-const DEFAULTS: &str = "\
-Defaults:
-  state directory      /var/lib/skep for root, else $XDG_STATE_HOME/skep or ~/.local/state/skep; mode 0700
-    cluster.json       the way to etcd; pki/ the certificates for it; etcd/ its data
-    log/NAME.log       what each process says; begins anew after 16 MiB, one older log is kept
-    run/               pids, restarts, and a socket for each process: /healthz, /readyz, /metrics
-  etcd                 the `etcd` on the PATH, on 127.0.0.1, for holders of a certificate from pki/ only
-    ports              two free ones that the kernel chooses, kept in cluster.json
-    history            72h; quota 8 GiB
-  leader lease         6s: how long a controller that died is waited for; one that stops hands over at once
-  node lease           10s: how long an agent that died counts as alive
-  restart of a child   after 0.1s, twice as long each time, at most 10s; at first again after 30s of running
-  end of a child       SIGTERM, SIGKILL after 10s; containers keep running
-
-Environment:
-  SKEP_LOG             what is logged, such as `info` (the default) or `skep_replica=debug`
-  DOCKER_HOST          the Docker of this machine [default: unix:///var/run/docker.sock]";
-
 /// Start Skep on this machine: etcd, every controller, and an agent for the local Docker
 #[derive(Debug, Args)]
-#[command(after_long_help = DEFAULTS)]
+#[command(after_long_help = defaults::text())]
 pub(crate) struct Up {
     /// Return as soon as everything is ready, and leave it running
     #[arg(long)]
