@@ -87,6 +87,6 @@ fn a_service_that_is_deleted_and_applied_again_at_once_gets_its_fixed_port() {
 }
 
 /// A port that nothing listens on now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::rig::http::{self, Asking};
+use crate::rig::wait::let_pass;
 use crate::rig::{Cluster, demo, docker, eventually, signal, within};
 
 #[test]
@@ -46,7 +47,7 @@ fn containers_answer_while_etcd_is_away_for_a_minute_and_all_converges_when_it_i
     let etcd = cluster.process("etcd").pid;
     signal(etcd, "STOP");
     let killed = docker::docker(&cluster, &["rm", "-f", &containers[1]]);
-    std::thread::sleep(Duration::from_secs(60));
+    let_pass(Duration::from_secs(60));
     signal(etcd, "CONT");
     assert!(killed.contains(&containers[1][..12]));
     cluster.comes_to("web", 2);

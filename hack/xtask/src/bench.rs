@@ -8,8 +8,11 @@ use std::process::ExitCode;
 
 use measure::Report;
 
+/// Measures, and reports what it measured.
+type Bench = fn(&mut Report) -> Result<(), String>;
+
 /// Every bench: its name, what it measures, and how.
-const BENCHES: [(&str, &str, fn(&mut Report) -> Result<(), String>); 1] =
+const BENCHES: [(&str, &str, Bench); 1] =
     [("start", "apply → running on real Docker, against docker run and docker service create", start::bench)];
 
 /// Runs the named benches; without a name, lists them. `--json FILE` writes the figures for a machine.

@@ -27,7 +27,7 @@ const LINES: usize = 40;
 const SHOWN: usize = 3;
 
 /// Runs the command; the exit code is 0 if every seed holds, and 2 for arguments that it does not know.
-pub fn run(args: &[String]) -> ExitCode {
+pub(crate) fn run(args: &[String]) -> ExitCode {
     let campaign = match parse(args) {
         Ok(Some(campaign)) => campaign,
         Ok(None) => {

@@ -11,7 +11,7 @@ use super::{Cluster, text};
 static IMAGE: Once = Once::new();
 
 /// Builds the demo image, once.
-pub fn build_demo_image() {
+pub(crate) fn build_demo_image() {
     IMAGE.call_once(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let output = Command::new(root.join("hack/demo/image")).current_dir(root).output().unwrap();
@@ -20,7 +20,7 @@ pub fn build_demo_image() {
 }
 
 /// Runs `docker` against the Docker of `cluster`; it must succeed.
-pub fn docker(cluster: &Cluster, args: &[&str]) -> String {
+pub(crate) fn docker(cluster: &Cluster, args: &[&str]) -> String {
     let mut command = Command::new("docker");
     if let Some(host) = &cluster.docker_host {
         command.env("DOCKER_HOST", host);
@@ -36,7 +36,7 @@ fn cluster_filter(cluster: &Cluster) -> String {
 }
 
 /// The ids of the containers of `service` that run.
-pub fn running(cluster: &Cluster, service: &str) -> Vec<String> {
+pub(crate) fn running(cluster: &Cluster, service: &str) -> Vec<String> {
     let service = format!("label=com.docker.swarm.service.name={service}");
     let filter = cluster_filter(cluster);
     let ids = docker(cluster, &["ps", "-q", "--no-trunc", "--filter", &filter, "--filter", &service]);
@@ -44,7 +44,7 @@ pub fn running(cluster: &Cluster, service: &str) -> Vec<String> {
 }
 
 /// What happened to the cluster's containers since `since` (Unix time): `(action, container id, name)`.
-pub fn events(cluster: &Cluster, since: u64) -> Vec<(String, String, String)> {
+pub(crate) fn events(cluster: &Cluster, since: u64) -> Vec<(String, String, String)> {
     let until = now() + 1;
     let filter = cluster_filter(cluster);
     let (since, until) = (since.to_string(), until.to_string());
@@ -74,12 +74,12 @@ pub fn events(cluster: &Cluster, since: u64) -> Vec<(String, String, String)> {
 
 /// Unix time in seconds.
 #[allow(clippy::disallowed_methods)] // Docker's events are asked for by the machine's clock.
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// No container was ever started twice.
-pub fn none_started_twice(cluster: &Cluster, since: u64) {
+pub(crate) fn none_started_twice(cluster: &Cluster, since: u64) {
     let mut started: Vec<String> = events(cluster, since)
         .into_iter()
         .filter(|(action, ..)| action == "start")
@@ -93,7 +93,7 @@ pub fn none_started_twice(cluster: &Cluster, since: u64) {
 }
 
 /// A Docker of the test's own, which it may restart.
-pub struct OwnDocker {
+pub(crate) struct OwnDocker {
     folder: std::path::PathBuf,
     process: std::cell::RefCell<std::process::Child>,
 }
@@ -102,7 +102,7 @@ pub struct OwnDocker {
 const BRIDGE: &str = "skep-e2e0";
 
 impl OwnDocker {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         build_demo_image();
         let folder = std::env::temp_dir().join(format!("skep-e2e-docker-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -119,12 +119,12 @@ impl OwnDocker {
         own
     }
 
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.folder.join("docker.sock").display())
     }
 
     /// Stops it as its service manager would, and starts it again.
-    pub fn restart(&self) {
+    pub(crate) fn restart(&self) {
         self.stop();
         *self.process.borrow_mut() = Self::spawn(&self.folder);
         self.wait();

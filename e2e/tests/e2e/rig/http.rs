@@ -10,7 +10,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The body of `http://127.0.0.1:<port>/`, or why there is none.
-pub fn get(port: u16) -> Result<String, String> {
+pub(crate) fn get(port: u16) -> Result<String, String> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let ask = || {
         let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
@@ -26,7 +26,7 @@ pub fn get(port: u16) -> Result<String, String> {
 }
 
 /// Asks one port all the time, and counts.
-pub struct Asking {
+pub(crate) struct Asking {
     stop: Arc<AtomicBool>,
     asked: Arc<AtomicU32>,
     thread: Option<JoinHandle<Vec<String>>>,
@@ -34,7 +34,7 @@ pub struct Asking {
 
 impl Asking {
     #[allow(clippy::disallowed_methods)] // A test of real processes waits in real time.
-    pub fn start(port: u16) -> Self {
+    pub(crate) fn start(port: u16) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::new(AtomicU32::new(0));
         let (is_stopped, count) = (Arc::clone(&stop), Arc::clone(&asked));
@@ -51,7 +51,7 @@ impl Asking {
     }
 
     /// Stops asking; every question must have been answered.
-    pub fn was_always_answered(mut self) {
+    pub(crate) fn was_always_answered(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let failures = self.thread.take().unwrap().join().unwrap();
         let asked = self.asked.load(Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! A cluster of its own for each test: `skep up` in a temporary directory, taken down whatever happens.
 
-pub mod docker;
-pub mod http;
-pub mod wait;
+pub(crate) mod docker;
+pub(crate) mod http;
+pub(crate) mod wait;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -11,41 +11,41 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use wait::{eventually, within};
+pub(crate) use wait::{eventually, within};
 
 /// How long anything in a journey may take.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 static CLUSTERS: AtomicU32 = AtomicU32::new(0);
 
 /// A running cluster on this machine.
-pub struct Cluster {
+pub(crate) struct Cluster {
     folder: PathBuf,
     docker_host: Option<String>,
 }
 
 /// A process of the cluster, as `skep status --system` shows it.
 #[derive(Debug, Clone)]
-pub struct Process {
-    pub name: String,
-    pub pid: u32,
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
 }
 
 /// The built `skep`, which lies beside the tests.
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().join("skep")
 }
 
 impl Cluster {
     /// Starts a cluster on this machine's Docker, with the demo image at hand.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         docker::build_demo_image();
         Self::start_on(None)
     }
 
     /// Starts a cluster on the Docker at `docker_host`.
-    pub fn start_on(docker_host: Option<String>) -> Self {
+    pub(crate) fn start_on(docker_host: Option<String>) -> Self {
         let number = CLUSTERS.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("skep-e2e-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -54,12 +54,12 @@ impl Cluster {
         cluster
     }
 
-    pub fn state_dir(&self) -> PathBuf {
+    pub(crate) fn state_dir(&self) -> PathBuf {
         self.folder.join("state")
     }
 
     /// A `skep` of this cluster, not started yet.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command
             .args(args)
@@ -72,12 +72,12 @@ impl Cluster {
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
     /// Runs `skep` and returns its standard output; it must succeed.
-    pub fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(
             output.status.success(),
@@ -90,27 +90,27 @@ impl Cluster {
     }
 
     /// Writes a manifest and applies it with these further arguments.
-    pub fn apply(&self, manifest: &str, args: &[&str]) -> String {
+    pub(crate) fn apply(&self, manifest: &str, args: &[&str]) -> String {
         let path = self.write("manifest.yaml", manifest);
         let mut all = vec!["apply", "-f", path.to_str().unwrap()];
         all.extend(args);
         self.ok(&all)
     }
 
-    pub fn write(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.folder.join(name);
         std::fs::write(&path, content).unwrap();
         path
     }
 
     /// The items of `skep get KIND -o json`.
-    pub fn get(&self, kind: &str) -> Vec<Value> {
+    pub(crate) fn get(&self, kind: &str) -> Vec<Value> {
         let list: Value = serde_json::from_str(&self.ok(&["get", kind, "-A", "-o", "json"])).unwrap();
         list["items"].as_array().unwrap().clone()
     }
 
     /// The tasks of `service` that run.
-    pub fn running(&self, service: &str) -> Vec<Value> {
+    pub(crate) fn running(&self, service: &str) -> Vec<Value> {
         let is_running = |task: &Value| {
             task["spec"]["service"]["name"] == service
                 && task["status"]["state"] == "RUNNING"
@@ -120,7 +120,7 @@ impl Cluster {
     }
 
     /// The published host ports of the tasks of `service` that run.
-    pub fn ports(&self, service: &str) -> Vec<u16> {
+    pub(crate) fn ports(&self, service: &str) -> Vec<u16> {
         let port = |task: &Value| {
             task["status"]["ports"][0]["published"].as_u64().map(|port| u16::try_from(port).unwrap())
         };
@@ -128,7 +128,7 @@ impl Cluster {
     }
 
     /// Waits until `service` is as wanted: `count` tasks run, and no others are left to run.
-    pub fn comes_to(&self, service: &str, count: usize) {
+    pub(crate) fn comes_to(&self, service: &str, count: usize) {
         eventually(&format!("{service} has {count} running tasks"), || {
             let running = self.running(service).len();
             let containers = docker::running(self, service).len();
@@ -139,7 +139,7 @@ impl Cluster {
     }
 
     /// The cluster's processes.
-    pub fn processes(&self) -> Vec<Process> {
+    pub(crate) fn processes(&self) -> Vec<Process> {
         let list: Value = serde_json::from_str(&self.ok(&["status", "--system", "-o", "json"])).unwrap();
         let process = |item: &Value| Process {
             name: item["name"].as_str().unwrap().to_owned(),
@@ -148,13 +148,13 @@ impl Cluster {
         list["processes"].as_array().unwrap().iter().map(process).collect()
     }
 
-    pub fn process(&self, name: &str) -> Process {
+    pub(crate) fn process(&self, name: &str) -> Process {
         let found = self.processes().into_iter().find(|process| process.name == name);
         found.unwrap_or_else(|| panic!("no process {name}"))
     }
 
     /// Kills a process of the cluster, and waits until another one runs in its place.
-    pub fn kill(&self, name: &str) {
+    pub(crate) fn kill(&self, name: &str) {
         let old = self.process(name).pid;
         signal(old, "KILL");
         eventually(&format!("{name} is started again"), || {
@@ -164,7 +164,7 @@ impl Cluster {
     }
 
     /// An `etcdctl` that may speak to this cluster's etcd.
-    pub fn etcdctl(&self, args: &[&str]) -> Command {
+    pub(crate) fn etcdctl(&self, args: &[&str]) -> Command {
         let text = std::fs::read_to_string(self.state_dir().join("cluster.json")).unwrap();
         let found: Value = serde_json::from_str(&text).unwrap();
         let tls = |name: &str| found["tls"][name].as_str().unwrap().to_owned();
@@ -176,12 +176,12 @@ impl Cluster {
     }
 
     /// Puts a value as somebody without `skep` would.
-    pub fn etcd_put(&self, key: &str, value: &str) {
+    pub(crate) fn etcd_put(&self, key: &str, value: &str) {
         assert!(self.etcdctl(&["put", key, value]).output().unwrap().status.success());
     }
 
     /// What lies at `key`.
-    pub fn etcd_get(&self, key: &str) -> String {
+    pub(crate) fn etcd_get(&self, key: &str) -> String {
         text(&self.etcdctl(&["get", "--print-value-only", key]).output().unwrap().stdout)
     }
 
@@ -213,18 +213,18 @@ impl Drop for Cluster {
 }
 
 /// Sends a signal to a process of the test's own cluster.
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     assert!(pid > 1, "no process");
     let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
     assert!(status.success(), "kill -s {name} {pid}");
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A service of the demo image: so many replicas on free host ports.
-pub fn demo(name: &str, replicas: u32) -> String {
+pub(crate) fn demo(name: &str, replicas: u32) -> String {
     format!(
         "apiVersion: skep/v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  replicas: {replicas}\n  \
          task: {{image: \"skep-demo:v1\", stopGracePeriod: 2s}}\n  ports: [{{target: 8080, mode: host}}]\n  \

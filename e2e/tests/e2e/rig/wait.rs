@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Waits until `look` succeeds, at most [`super::LIMIT`].
-pub fn eventually<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
     within(super::LIMIT, what, look)
 }
 
 /// Waits until `look` succeeds, at most `limit`; what it said last is in the failure.
 #[allow(clippy::disallowed_methods)] // A test of real processes waits in real time.
-pub fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let end = Instant::now() + limit;
     loop {
         match look() {
@@ -21,4 +21,10 @@ pub fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// Lets real time pass: for how long something is away is part of what is tested.
+#[allow(clippy::disallowed_methods)] // It is not waiting for a state.
+pub(crate) fn let_pass(time: Duration) {
+    std::thread::sleep(time);
 }

@@ -41,8 +41,9 @@ impl Report {
         self.figures.push(json!({"name": name, "value": ratio, "unit": "x"}));
     }
 
-    /// Prints why something was not measured.
+    /// Notes why something was not measured.
     pub(crate) fn skipped(&mut self, name: &str, why: &str) {
+        self.figures.push(json!({"name": name, "skipped": why}));
         println!("{name} not measured: {why}");
     }
 
