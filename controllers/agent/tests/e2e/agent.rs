@@ -4,10 +4,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use skep_api::key::Key;
+use skep_api::rollout::Pin;
 use skep_api::task::{DesiredState, TaskState};
 
+use crate::registry::Registry;
 use crate::rig::{Rig, demo, output};
-use crate::suite::hand::until;
+use crate::suite::hand::{revision, service_uid, until};
 
 /// What a port of this machine answers to a GET.
 fn get(port: u16) -> std::io::Result<String> {
@@ -154,4 +157,21 @@ async fn twenty_tasks_start_side_by_side() {
         ports.insert(rig.hand.reaches(&rig.hand.task(slot), TaskState::Running).await.ports[0].published);
     }
     assert_eq!(ports.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_a_registry_is_pulled_pinned_and_run_by_its_digest() {
+    let registry = Registry::start().await;
+    let rig = Rig::start().await;
+    let image = format!("{}/app:1", registry.address);
+    rig.hand.put_revision(revision(&format!("image: '{image}', stopGracePeriod: 2s"), "")).await;
+    let tasks =
+        [rig.hand.want(1, DesiredState::Running).await, rig.hand.want(2, DesiredState::Running).await];
+    for task in &tasks {
+        rig.hand.reaches(task, TaskState::Running).await;
+        let name = skep_agent::container_name(task);
+        assert_eq!(inspect(&name, "{{.Config.Image}}"), format!("{image}@{}", registry.digest));
+    }
+    let pin = rig.hand.read(&Key::Pin(service_uid(), 1)).await;
+    assert_eq!(pin, Some(Pin { digest: registry.digest.clone() }.into()));
 }

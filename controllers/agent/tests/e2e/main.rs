@@ -10,6 +10,7 @@
 
 mod agent;
 mod engine;
+mod registry;
 mod rig;
 #[path = "../suite/mod.rs"]
 mod suite;
