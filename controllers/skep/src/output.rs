@@ -11,10 +11,17 @@ pub(crate) use text::printable;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 /// Each of `items` on a line of its own.
 pub(crate) fn lines<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string() + "\n").collect()
+}
+
+/// The width of the terminal at the other end of `stream`, if there is one and it says.
+pub(crate) fn terminal_width(stream: impl AsFd) -> Option<usize> {
+    let columns = rustix::termios::tcgetwinsize(stream).ok()?.ws_col;
+    (columns > 0).then_some(usize::from(columns))
 }
 
 /// Writes data to standard output.

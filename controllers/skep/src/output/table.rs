@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::output::printable;
+use crate::output::{printable, terminal_width};
 
 /// Spaces between columns.
 const GAP: usize = 3;
@@ -23,7 +23,7 @@ impl Table {
     /// A table with the given heading.
     pub(crate) fn new<T: Into<String>>(heading: impl IntoIterator<Item = T>) -> Self {
         let heading = heading.into_iter().map(Into::into).collect();
-        Self { rows: vec![heading], width: terminal_width(), least: Vec::new() }
+        Self { rows: vec![heading], width: terminal_width(std::io::stdout()), least: Vec::new() }
     }
 
     /// More rows under an earlier table, in columns at least as wide.
@@ -82,12 +82,6 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// The width of the terminal that reads standard output, if one does.
-fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 #[cfg(test)]

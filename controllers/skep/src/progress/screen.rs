@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 use crate::output::{self, printable};
 
+/// The width of a terminal that does not say.
+const WIDTH_DEFAULT: usize = 80;
 /// How many lines are redrawn; more would scroll away.
 const LINES_MAX: usize = 20;
 
@@ -58,7 +60,7 @@ impl Screen {
 
     /// The lines in the place of those before, each cut to the terminal's width so that it takes one line.
     fn redraw(&mut self, lines: &[Line]) -> String {
-        let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col));
+        let width = output::terminal_width(io::stderr()).unwrap_or(WIDTH_DEFAULT);
         let column = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
         let shown = lines.iter().take(LINES_MAX).map(|Line { name, words, .. }| {
             let line = format!("{name:<column$}  {words}");
