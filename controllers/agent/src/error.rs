@@ -35,3 +35,19 @@ pub enum AgentError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+impl AgentError {
+    /// Whether it ends by itself: what failed is to be tried again.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(error) => {
+                error.is_retryable()
+                    || matches!(
+                        error,
+                        StoreError::LeaseGone | StoreError::NoSpace | StoreError::Ambiguous { .. }
+                    )
+            }
+            Self::Removed { .. } | Self::Taken { .. } | Self::Superseded { .. } => false,
+        }
+    }
+}

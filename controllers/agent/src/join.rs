@@ -1,5 +1,7 @@
 //! A machine joins once.
 
+use std::time::Duration;
+
 use skep_api::key::Key;
 use skep_api::node::{Availability, NodeSpec, Role};
 use skep_api::object::Object;
@@ -7,6 +9,9 @@ use skep_store::{Error as StoreError, Guard, Outcome, Put, Store, Txn};
 
 use crate::AgentConfig;
 use crate::error::AgentError;
+
+/// How long to wait before asking again: a machine joins once, so none marches in step with others.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Makes this machine a node of the cluster, named after its host; one that is a node already is left as it is.
 ///
@@ -24,11 +29,15 @@ pub async fn join(store: &Store, config: &AgentConfig, role: Role) -> Result<(),
         Object::from(spec).encode(&key).map_err(|error| StoreError::Invalid { reason: error.reason })?;
     let txn = Txn::new().guard(Guard::absent(key.clone())).put(Put::new(key, value));
     loop {
-        match store.commit(&txn).await {
+        let error = match store.commit(&txn).await {
             Ok(Outcome::Committed { .. } | Outcome::Refused { .. }) => return Ok(()),
-            // Sent again it finds the node there, if it came true.
-            Err(StoreError::Ambiguous { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => AgentError::from(error),
+        };
+        if !error.is_passing() {
+            return Err(error);
         }
+        // Sent again after an unknown end, it finds the node there if it came true.
+        tracing::warn!(%error, "not joined yet");
+        tokio::time::sleep(AGAIN_AFTER).await;
     }
 }

@@ -165,7 +165,7 @@ impl Machine {
                 }
                 Err(error) => error,
             };
-            if !is_passing(&error) {
+            if !error.is_passing() {
                 return Err(error);
             }
             tracing::warn!(%error, "no session yet");
@@ -207,11 +207,4 @@ pub(crate) fn holder_of(key: &Key, found: &KeyValue) -> Option<String> {
 /// The machine in `<host>:<pid>`.
 fn host_of(holder: &str) -> &str {
     holder.rsplit_once(':').map_or(holder, |(host, _)| host)
-}
-
-/// Whether a session may be had later.
-fn is_passing(error: &AgentError) -> bool {
-    let AgentError::Store(error) = error else { return false };
-    error.is_retryable()
-        || matches!(error, StoreError::LeaseGone | StoreError::NoSpace | StoreError::Ambiguous { .. })
 }
