@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fault::Fault;
-use super::oracle::invariant::{NO_PANIC, POISON_ISOLATED};
-use super::process::{Ending, Ground, Process, Role, within};
+use super::ground::{Ground, within};
+use super::oracle::invariant::NO_PANIC;
+use super::process::Process;
+use super::role::Role;
 use super::wire::Cut;
 
 /// The longest pause between two looks at the cluster.
@@ -44,7 +46,9 @@ pub(crate) struct Director {
 impl Director {
     /// A director of these processes, which are started.
     pub(crate) fn new(ground: Ground, mut processes: Vec<Process>) -> Self {
-        processes.iter_mut().for_each(|process| process.start(&ground));
+        for process in &mut processes {
+            process.start(&ground);
+        }
         let random = ground.random("director");
         Self { ground, random, processes, deferred: Vec::new(), lost: None }
     }
@@ -73,8 +77,9 @@ impl Director {
                 machine.restart_engine();
             }
         }
-        let users = self.processes.iter().filter(|process| process.role == Role::User);
-        users.for_each(Process::stop);
+        for user in self.processes.iter().filter(|process| process.role == Role::User) {
+            user.stop();
+        }
     }
 
     /// Looks for processes that have ended by themselves, and starts them again within `delay`, as their supervisor does.
@@ -83,17 +88,11 @@ impl Director {
             let Some(process) = self.processes.get_mut(index) else { continue };
             let Some(ending) = process.ending().await else { continue };
             let (name, role) = (process.name(), process.role);
-            match ending {
-                Ending::Panicked(error) => self.ground.oracle.accuse(NO_PANIC, format!("{name}: {error}")),
-                Ending::Returned(result) => {
-                    self.ground.oracle.remark(format!("{name} ended: {result:?}"));
-                    let is_poisoned = result.as_ref().is_err_and(|error| error.contains("decode"));
-                    if is_poisoned {
-                        self.ground.oracle.accuse(POISON_ISOLATED, format!("{name} ended: {result:?}"));
-                    }
-                }
+            self.ground.oracle.remark(format!("{name} ended: {ending:?}"));
+            if let Some(fault) = ending.fault() {
+                self.ground.oracle.accuse(NO_PANIC, format!("{name} ended: {fault}"));
             }
-            if role != Role::User {
+            if role != Role::User && !ending.is_for_good() {
                 self.defer(delay, Deferred::Restart(index));
             }
         }
@@ -118,64 +117,93 @@ impl Director {
 
     async fn cause(&mut self, fault: Fault) {
         let Some(index) = self.random.choice(0..self.processes.len()) else { return };
-        let Some(process) = self.processes.get_mut(index).filter(|process| process.is_alive()) else {
-            return;
-        };
+        let Some(process) = self.processes.get(index).filter(|process| process.is_alive()) else { return };
         let name = process.name();
-        let until = match fault {
+        let hit = match fault {
+            Fault::Kill | Fault::Stop | Fault::Pause | Fault::Partition => {
+                self.hit_process(fault, index).await.map(|until| (name, until))
+            }
+            Fault::CrashContainer | Fault::FailEngine | Fault::LoseMachine => {
+                self.hit_machine(fault, index).await.map(|until| (name, until))
+            }
+            Fault::Compact | Fault::RestartEtcd | Fault::FillEtcd => {
+                self.hit_etcd(fault).map(|until| ("etcd".to_owned(), until))
+            }
+            // These happen on wires, and when processes start.
+            Fault::Refuse
+            | Fault::Reset
+            | Fault::LoseRequest
+            | Fault::DelayRequest
+            | Fault::LoseReply
+            | Fault::ResetReply
+            | Fault::DelayWatch
+            | Fault::StallWatch
+            | Fault::BreakWatch
+            | Fault::SkewClocks => None,
+        };
+        if let Some((name, until)) = hit {
+            self.ground.weather.tally.add(fault);
+            let lasts = until.saturating_duration_since(Instant::now());
+            self.ground.oracle.remark(format!("{fault:?} at {name} for {:.3} s", lasts.as_secs_f64()));
+        }
+    }
+
+    /// Hits a process; returns until when, if it did.
+    #[allow(clippy::wildcard_enum_match_arm)] // Other faults hit something else.
+    async fn hit_process(&mut self, fault: Fault, index: usize) -> Option<Instant> {
+        let process = self.processes.get_mut(index)?;
+        match fault {
             Fault::Kill => {
                 process.kill().await;
-                self.defer(RESTART_DELAY, Deferred::Restart(index))
+                Some(self.defer(RESTART_DELAY, Deferred::Restart(index)))
             }
             Fault::Stop if process.role != Role::User => {
                 process.stop();
-                Instant::now()
+                Some(Instant::now())
             }
             Fault::Pause => {
                 process.pause();
-                self.defer(PAUSE, Deferred::Resume(index))
+                Some(self.defer(PAUSE, Deferred::Resume(index)))
             }
-            Fault::Partition => self.partition(index),
-            Fault::Compact => {
-                self.ground.etcd.compact();
-                Instant::now()
-            }
-            Fault::RestartEtcd => {
-                self.ground.etcd.restart();
-                Instant::now()
-            }
-            Fault::FillEtcd => {
-                if self.deferred.iter().any(|(_, what)| matches!(what, Deferred::MakeSpace)) {
-                    return;
-                }
-                self.ground.etcd.set_full(true);
-                self.defer(OUTAGE, Deferred::MakeSpace)
-            }
-            Fault::CrashContainer => {
-                let Some(machine) = process.machine.clone() else { return };
-                if !machine.crash_one(&mut self.random) {
-                    return;
-                }
-                Instant::now()
-            }
+            Fault::Partition => Some(self.partition(index)),
+            _ => None,
+        }
+    }
+
+    /// Hits the machine of an agent; returns until when, if it did.
+    #[allow(clippy::wildcard_enum_match_arm)] // The same.
+    async fn hit_machine(&mut self, fault: Fault, index: usize) -> Option<Instant> {
+        let process = self.processes.get_mut(index)?;
+        let machine = process.machine.clone()?;
+        match fault {
+            Fault::CrashContainer => machine.crash_one(&mut self.random).then(Instant::now),
             Fault::FailEngine => {
-                let Some(machine) = process.machine.clone() else { return };
                 machine.crash_engine();
-                self.defer(OUTAGE, Deferred::RestartEngine(index))
+                Some(self.defer(OUTAGE, Deferred::RestartEngine(index)))
             }
-            Fault::LoseMachine => {
-                if process.role != Role::Agent || self.lost.is_some() {
-                    return;
-                }
+            Fault::LoseMachine if self.lost.is_none() => {
                 self.lost = Some(process.index);
                 process.kill().await;
-                Instant::now()
+                Some(Instant::now())
             }
-            _ => return,
-        };
-        self.ground.weather.tally.add(fault);
-        let lasts = until.saturating_duration_since(Instant::now());
-        self.ground.oracle.remark(format!("{fault:?} at {name} for {:.3} s", lasts.as_secs_f64()));
+            _ => None,
+        }
+    }
+
+    /// Hits etcd; returns until when, if it did.
+    #[allow(clippy::wildcard_enum_match_arm)] // The same.
+    fn hit_etcd(&mut self, fault: Fault) -> Option<Instant> {
+        let is_full = self.deferred.iter().any(|(_, what)| matches!(what, Deferred::MakeSpace));
+        match fault {
+            Fault::Compact => self.ground.etcd.compact(),
+            Fault::RestartEtcd => self.ground.etcd.restart(),
+            Fault::FillEtcd if !is_full => {
+                self.ground.etcd.set_full(true);
+                return Some(self.defer(OUTAGE, Deferred::MakeSpace));
+            }
+            _ => return None,
+        }
+        Some(Instant::now())
     }
 
     fn partition(&mut self, index: usize) -> Instant {

@@ -115,7 +115,7 @@ const RATES: [f64; 3] = [0.002, 0.01, 0.04];
 
 impl Menu {
     /// Draws the faults of one seed.
-    pub fn draw(random: &mut fastrand::Rng) -> Self {
+    pub(crate) fn draw(random: &mut fastrand::Rng) -> Self {
         let is_calm = random.u32(..CALM_ONE_IN) == 0;
         let rates = Fault::ALL.map(|_| {
             let rate = random.choice(RATES).unwrap_or_default();
@@ -125,12 +125,12 @@ impl Menu {
     }
 
     /// How likely `fault` is at one opportunity, 0 to 1.
-    pub fn rate(&self, fault: Fault) -> f64 {
+    pub(crate) fn rate(&self, fault: Fault) -> f64 {
         self.rates.get(fault as usize).copied().unwrap_or_default()
     }
 
     /// Whether `fault` happens under this seed.
-    pub fn has(&self, fault: Fault) -> bool {
+    pub(crate) fn has(&self, fault: Fault) -> bool {
         self.rate(fault) > 0.0
     }
 }
@@ -147,7 +147,7 @@ pub struct Counts([u64; Fault::ALL.len()]);
 
 impl Tally {
     /// Counts one more.
-    pub fn add(&self, fault: Fault) {
+    pub(crate) fn add(&self, fault: Fault) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.0.get_mut(fault as usize) {
             *count += 1;
@@ -155,7 +155,7 @@ impl Tally {
     }
 
     /// The counts so far.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,9 +14,9 @@ use skep_api::node::{Platform, Resources};
 use skep_api::quantity::{Cpus, Memory};
 
 use super::fault::Fault;
+use super::ground::Ground;
 use super::oracle::Oracle;
 use super::oracle::rest::Found;
-use super::process::Ground;
 use super::user::IMAGE_VERSIONS;
 
 /// The memory of one machine.

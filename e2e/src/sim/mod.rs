@@ -6,11 +6,14 @@
 mod campaign;
 mod director;
 mod fault;
+mod ground;
 mod machine;
 mod oracle;
 mod pause;
 mod plant;
 mod process;
+mod program;
+mod role;
 mod trace;
 mod user;
 mod wire;
@@ -23,6 +26,7 @@ use skep_store::fake::FakeEtcd;
 use skep_store::{Config, Store};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use campaign::{Campaign, Totals};
 pub use fault::{Counts, Fault};
@@ -31,11 +35,13 @@ pub use plant::Plant;
 
 use director::Director;
 use fault::{Menu, Tally};
+use ground::Ground;
 use machine::Machine;
 use oracle::Oracle;
-use oracle::invariant::{CONVERGES, QUIET};
+use oracle::invariant::{CONVERGES, NO_DETACHED, QUIET};
 use oracle::rest::Found;
-use process::{Ground, Process, Role};
+use process::Process;
+use role::Role;
 use wire::Weather;
 
 /// How long faults and edits go on.
@@ -95,18 +101,32 @@ async fn simulate(seed: u64, Options { plant, lines }: Options) -> Outcome {
     let oracle = Oracle::of(&etcd, lines);
     let tally = Tally::default();
     let menu = Menu::draw(&mut fastrand::Rng::with_seed(seed));
-    let weather = Weather { menu, tally: tally.clone(), calm_from: Instant::now() + STORM, plant };
+    let end = CancellationToken::new();
+    let weather =
+        Weather { menu, tally: tally.clone(), calm_from: Instant::now() + STORM, plant, end: end.clone() };
     let ground = Ground { etcd, weather, oracle: oracle.clone(), seed };
     if let Err(error) = play(&ground).await {
-        oracle.accuse(CONVERGES, error);
+        oracle.accuse(CONVERGES, error.to_string());
+    }
+    end.cancel();
+    drop(ground);
+    let left = tasks_left().await;
+    if left > 0 {
+        oracle.accuse(NO_DETACHED, format!("{left} tasks run on"));
     }
     let (trace, commits) = oracle.trace();
     let (violation, last_lines) = (oracle.violation(), oracle.last_lines());
     Outcome { seed, violation, last_lines, trace, commits, elapsed: oracle.elapsed(), faults: tally.counts() }
 }
 
-async fn play(ground: &Ground) -> Result<(), String> {
-    found_cluster(ground).await.map_err(|error| error.to_string())?;
+/// How many tasks outlive their processes and etcd, once what was on its way has arrived.
+async fn tasks_left() -> usize {
+    tokio::time::sleep(LOOK).await;
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+async fn play(ground: &Ground) -> Result<(), skep_store::Error> {
+    found_cluster(ground).await?;
     let mut director = Director::new(ground.clone(), cast(ground));
     while !ground.weather.is_calm() && ground.oracle.violation().is_none() {
         director.storm().await;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use skep_api::key::Key;
 use skep_store::{Expect, Guard};
 
-use super::process::Role;
+use super::role::Role;
 
 /// A bug that is planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Plant {
     pub const ALL: [Self; 3] = [Self::NoGuard, Self::NoFence, Self::NoClaim];
 
     /// Whether etcd does not heed `guard` of a process with this role.
-    pub fn is_deaf_to(self, role: Role, guard: &Guard) -> bool {
+    pub(crate) fn is_deaf_to(self, role: Role, guard: &Guard) -> bool {
         let is_fence = matches!(guard.key, Key::Leader(_));
         let is_modified = matches!(guard.expect, Expect::Modified(_));
         match self {

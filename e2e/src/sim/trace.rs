@@ -9,7 +9,7 @@ use skep_store::Event;
 use skep_store::fake::Commit;
 
 /// The longest value that is shown whole, in characters.
-const VALUE_SHOWN: usize = 42000;
+const VALUE_SHOWN: usize = 420;
 
 /// The history of one run.
 #[derive(Debug, Default)]

@@ -1,11 +1,12 @@
 //! A person who edits: creates, scales, changes, deletes and breaks services, and relabels nodes, as the CLI would write it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use skep_api::ident::Stack;
 use skep_api::key::{Key, ServiceRef, prefix};
-use skep_api::node::{Availability, NodeSpec};
+use skep_api::node::{Availability, NodeSpec, NodeState};
 use skep_api::object::Object;
 use skep_store::{Guard, KeyValue, Put, Range, Store, Txn};
 use tokio::time::Instant;
@@ -139,12 +140,10 @@ impl User {
     async fn edit(&mut self, found: &KeyValue, part: &Part) {
         let character = part.character;
         let Some(wish) = self.wishes.get_mut(character.name) else { return };
-        if self.random.bool() {
-            wish.replicas = self.random.u32(0..=character.replicas);
-        } else if self.random.bool() {
-            wish.version = self.random.u64(IMAGE_VERSIONS);
-        } else {
-            wish.variant = self.random.u64(..3);
+        match self.random.u32(..4) {
+            0 => wish.version = self.random.u64(IMAGE_VERSIONS),
+            1 => wish.variant = self.random.u64(..3),
+            _ => wish.replicas = self.random.u32(0..=character.replicas),
         }
         let key = part.key();
         let value = wish.manifest(character);
@@ -172,6 +171,10 @@ impl User {
         let Some(kv) = self.random.choice(&listing.entries) else { return };
         let Some(key) = Key::parse(&kv.key) else { return };
         let Ok(Object::Node(old)) = Object::decode(&key, &kv.value) else { return };
+        if self.random.bool() && self.is_down(&key).await {
+            let txn = Txn::new().guard(Guard::modified(key.clone(), kv.modified)).delete(key);
+            return self.commit(&txn).await;
+        }
         let zone = self.random.choice(ZONES).unwrap_or_default();
         let is_paused = self.random.u32(..4) == 0;
         let availability = if is_paused { Availability::Pause } else { Availability::Active };
@@ -181,6 +184,15 @@ impl User {
             let txn = Txn::new().guard(Guard::modified(key.clone(), kv.modified)).put(Put::new(key, value));
             self.commit(&txn).await;
         }
+    }
+
+    /// Whether the cluster says that the node `key` is down: people give it up then.
+    async fn is_down(&self, key: &Key) -> bool {
+        let Key::Node(node) = key else { return false };
+        let key = Key::NodeStatus(node.clone());
+        let Ok(found) = self.store.get(&key).await else { return false };
+        let status = found.entries.first().map(|kv| Object::decode(&key, &kv.value));
+        matches!(status, Some(Ok(Object::NodeStatus(status))) if status.state == NodeState::Down)
     }
 
     /// Whatever comes of it, the next look at etcd tells.
@@ -208,11 +220,12 @@ impl Wish {
              restart: {{delay: {delay_ms}ms}}\n  task:\n    image: \"app:{version}\"\n    \
              env: {{VARIANT: \"{variant}\"}}\n"
         );
+        // Writing to a String cannot fail.
         if *memory_mib > 0 {
-            text += &format!("    resources: {{reservations: {{memory: {memory_mib}Mi}}}}\n");
+            let _ = writeln!(text, "    resources: {{reservations: {{memory: {memory_mib}Mi}}}}");
         }
         if *port > 0 {
-            text += &format!("  ports: [{{target: 80, published: {port}, mode: host}}]\n");
+            let _ = writeln!(text, "  ports: [{{target: 80, published: {port}, mode: host}}]");
         }
         if *is_zoned {
             text += "  placement: {constraints: [\"node.labels.zone == a\"]}\n";

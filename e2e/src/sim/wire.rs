@@ -7,10 +7,11 @@ use futures::future::{self, BoxFuture, FutureExt};
 use skep_store::Guard;
 use skep_store::fake::{Fault as NetworkFault, Network};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::fault::{Fault, Menu, Tally};
 use super::plant::Plant;
-use super::process::Role;
+use super::role::Role;
 
 /// What is on its way when nothing is wrong takes up to so many milliseconds.
 const LATENCY_MS: u64 = 3;
@@ -32,6 +33,8 @@ pub(crate) struct Weather {
     pub(crate) calm_from: Instant,
     /// The bug that is planted, if any.
     pub(crate) plant: Option<Plant>,
+    /// Ends the run: what was lost without a word, and waits for ever, need not any more.
+    pub(crate) end: CancellationToken,
 }
 
 impl Weather {
@@ -70,7 +73,8 @@ struct State {
 enum Fate {
     Arrives(Instant),
     Breaks(NetworkFault),
-    IsLost,
+    /// For good, and without a word until the run ends.
+    IsLost(CancellationToken),
 }
 
 impl Wire {
@@ -92,7 +96,7 @@ impl Wire {
     fn request_fate(&self) -> Fate {
         let mut state = self.lock();
         if let Some(healed) = state.is_cut([Cut::Requests, Cut::Both]) {
-            return if state.random.bool() { Fate::IsLost } else { Fate::Arrives(healed) };
+            return if state.random.bool() { self.is_lost() } else { Fate::Arrives(healed) };
         }
         if self.happens(&mut state, Fault::Refuse) {
             return Fate::Breaks(NetworkFault::Refused);
@@ -101,7 +105,7 @@ impl Wire {
             return Fate::Breaks(NetworkFault::Reset);
         }
         if self.happens(&mut state, Fault::LoseRequest) {
-            return Fate::IsLost;
+            return self.is_lost();
         }
         if self.happens(&mut state, Fault::DelayRequest) {
             return Fate::Arrives(self.within(&mut state, REQUEST_DELAY));
@@ -112,10 +116,10 @@ impl Wire {
     fn reply_fate(&self) -> Fate {
         let mut state = self.lock();
         if let Some(healed) = state.is_cut([Cut::Replies, Cut::Both]) {
-            return if state.random.bool() { Fate::IsLost } else { Fate::Arrives(healed) };
+            return if state.random.bool() { self.is_lost() } else { Fate::Arrives(healed) };
         }
         if self.happens(&mut state, Fault::LoseReply) {
-            return Fate::IsLost;
+            return self.is_lost();
         }
         if self.happens(&mut state, Fault::ResetReply) {
             return Fate::Breaks(NetworkFault::Reset);
@@ -137,6 +141,10 @@ impl Wire {
             return Fate::Arrives(self.within(&mut state, WATCH_SILENCE));
         }
         Fate::Arrives(state.soon())
+    }
+
+    fn is_lost(&self) -> Fate {
+        Fate::IsLost(self.weather.end.clone())
     }
 
     /// Whether `fault` happens now.
@@ -173,7 +181,7 @@ impl Fate {
             Self::Arrives(at) if at <= Instant::now() => future::ready(Ok(())).boxed(),
             Self::Arrives(at) => tokio::time::sleep_until(at).map(Ok).boxed(),
             Self::Breaks(fault) => future::ready(Err(fault)).boxed(),
-            Self::IsLost => future::pending().boxed(),
+            Self::IsLost(end) => end.cancelled_owned().map(|()| Err(NetworkFault::Reset)).boxed(),
         }
     }
 }

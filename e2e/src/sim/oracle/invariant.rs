@@ -85,12 +85,12 @@ pub(crate) const NO_START_WITHOUT_SESSION: Invariant =
     Invariant::new(31, "an agent whose session is over starts nothing");
 /// A leader that was replaced writes nothing.
 pub(crate) const FENCED: Invariant = Invariant::new(32, "only the leader of a controller commits");
-/// A cache does not go back; and no process panics at all.
+/// A cache does not go back; no process panics, and none gives up.
 pub(crate) const NO_PANIC: Invariant =
-    Invariant::new(33, "no process panics; what a cache has seen never goes back");
+    Invariant::new(33, "no process panics or gives up; what a cache has seen never goes back");
 /// One object that does not decode harms no other.
 pub(crate) const POISON_ISOLATED: Invariant =
-    Invariant::new(34, "a value that does not decode stops no process, and nothing it owns");
+    Invariant::new(34, "a value that does not decode moves nothing that it owns, and is told of");
 /// At rest nothing is written, and history is bounded.
 pub(crate) const QUIET: Invariant = Invariant::new(35, "history is bounded, and at rest nothing is written");
 /// What is wanted becomes so, and stays so.

@@ -6,6 +6,8 @@ pub(crate) mod invariant;
 mod placement;
 pub(crate) mod rest;
 mod tasks;
+#[cfg(test)]
+mod tests;
 pub(crate) mod view;
 pub(crate) mod writers;
 

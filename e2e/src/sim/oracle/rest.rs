@@ -185,13 +185,17 @@ impl Rest<'_> {
             .check(status.is_none(), || format!("a status is left of a service that is gone: {status:?}"))
     }
 
-    /// The node is known to live; exactly one container runs for each task that runs, and none is kept that no task
+    /// A node that was removed is empty. Any other is known to live; exactly one container runs for each task that runs, and none is kept that no task
     /// explains.
     fn check_machine(&self, node: &NodeId, found: &[Found]) -> Result<(), Violation> {
+        if !self.view.nodes.has(node) {
+            return NO_ORPHANS
+                .check(found.is_empty(), || format!("{found:?} are left on {node}, which was removed"));
+        }
         let is_ready =
             self.view.node_statuses.get(node).is_some_and(|status| status.state == NodeState::Ready);
-        CONVERGES
-            .check(self.view.sessions.get(node).is_some() && is_ready, || format!("{node} is not ready"))?;
+        let is_known = self.view.sessions.get(node).is_some() && self.view.reports.get(node).is_some();
+        CONVERGES.check(is_known && is_ready, || format!("{node} is not ready"))?;
         let running: BTreeSet<&TaskRef> =
             found.iter().filter(|(_, runs)| *runs).map(|(task, _)| task).collect();
         let count = found.iter().filter(|(_, runs)| *runs).count();

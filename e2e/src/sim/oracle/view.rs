@@ -147,6 +147,7 @@ impl View {
         self.revisions.get(&(task.uid.clone(), task.revision)).map(|held| held.value.as_ref())
     }
 
+    #[allow(clippy::wildcard_enum_match_arm)] // No other key says anything of a task.
     fn touched_by(&self, key: &Key) -> Vec<TaskId> {
         match key {
             Key::Task(task) | Key::TaskStatus(task) => vec![(task.stack.clone(), task.name.clone())],

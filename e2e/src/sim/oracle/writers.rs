@@ -7,7 +7,7 @@ use skep_api::key::{Key, Place};
 
 use super::invariant::{FENCED, ONE_WRITER, TASK_IMMUTABLE, Violation};
 use super::view::{View, Written};
-use crate::sim::process::Role;
+use crate::sim::role::Role;
 
 /// A process, as etcd's clients are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,29 +84,29 @@ fn check_value(who: &Client, write: &Written) -> Result<(), Violation> {
 
 fn may_write(who: &Client, write: &Written) -> bool {
     let is_put = write.entry.is_some();
+    let is_own = |node| who.node.as_ref() == Some(node);
     match &write.key {
         Key::Event(_) => who.role.is_controller(),
         Key::Leader(name) => who.role.controller().as_ref() == Some(name),
-        Key::NodeSession(node) | Key::NodeReport(node) => who.node.as_ref() == Some(node),
-        Key::Node(node) => who.role == Role::User || who.node.as_ref() == Some(node),
-        Key::Pin(..) => who.role == Role::Agent || (!is_put && who.role == Role::Updater),
+        Key::NodeSession(node) => is_own(node),
+        Key::NodeReport(node) => is_own(node) || !is_put && who.role == Role::Node,
+        Key::Node(node) => who.role == Role::User || is_own(node) && is_put && !write.existed,
+        Key::Pin(..) => who.role == if is_put { Role::Agent } else { Role::Updater },
         Key::Revision(..) | Key::Rollout(_) => who.role == Role::Updater,
-        Key::Task(task) => match (&task.place, is_put, write.existed) {
-            (Place::Pending, true, _) => who.role == Role::Replica,
-            (Place::Pending, false, _) => matches!(who.role, Role::Replica | Role::Scheduler),
-            (Place::Node(_), true, false) => who.role == Role::Scheduler,
-            (Place::Node(_), ..) => who.role == Role::Replica,
+        Key::ServiceStatus(_) => who.role == Role::Replica,
+        Key::NodeStatus(_) => who.role == Role::Node,
+        Key::Task(task) => match (&task.place, is_put) {
+            (Place::Pending, false) => matches!(who.role, Role::Replica | Role::Scheduler),
+            (Place::Node(_), true) if !write.existed => who.role == Role::Scheduler,
+            (Place::Pending | Place::Node(_), _) => who.role == Role::Replica,
         },
         Key::TaskStatus(task) => match (&task.place, is_put) {
             (Place::Pending, true) => who.role == Role::Scheduler,
             (Place::Pending, false) => matches!(who.role, Role::Replica | Role::Scheduler),
-            (Place::Node(node), true) => who.node.as_ref() == Some(node),
+            (Place::Node(node), true) => is_own(node),
             (Place::Node(_), false) => who.role == Role::Replica,
         },
-        Key::ServiceStatus(_) => who.role == Role::Replica,
-        Key::NodeStatus(_) => who.role == Role::Node,
-        Key::Control(_) => who.role == Role::User || (!is_put && who.role == Role::Updater),
-        Key::Change(_) => who.role == Role::User || (!is_put && who.role == Role::Updater),
+        Key::Control(_) | Key::Change(_) => who.role == Role::User || !is_put && who.role == Role::Updater,
         Key::Service(_)
         | Key::ServiceOwners(_)
         | Key::NodeOwners(_)
