@@ -14,6 +14,7 @@ mod local;
 mod observer;
 mod outbox;
 mod plan;
+mod readiness;
 mod reference;
 mod retry;
 mod run;
@@ -24,6 +25,7 @@ mod world;
 
 pub use error::AgentError;
 pub use join::join;
+pub use readiness::Readiness;
 pub use run::run;
 pub use session::SESSION_TTL;
 pub use spec::container_name;
@@ -31,7 +33,7 @@ pub use spec::container_name;
 use skep_api::ident::NodeId;
 
 /// Who this agent is. The node's id is drawn once, kept in the state directory, and never used again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct AgentConfig {
     /// The node that it serves.
     pub node: NodeId,
@@ -41,4 +43,6 @@ pub struct AgentConfig {
     pub address: String,
     /// The process that it runs in: what tells two agents of one machine apart.
     pub pid: u32,
+    /// Where it says whether it can run tasks now.
+    pub readiness: Readiness,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skep_agent::{AgentConfig, AgentError};
+use skep_agent::{AgentConfig, AgentError, Readiness};
 use skep_api::node::Role as NodeRole;
 use skep_runtime::clock::Env;
 use skep_runtime::driver::{self, DriverConfig, DriverError};
@@ -103,6 +103,7 @@ async fn serve(
         hostname: host.to_owned(),
         address: "192.0.2.1".to_owned(),
         pid: life.parse().unwrap_or_default(),
+        readiness: Readiness::default(),
     };
     if !machine.has_joined() {
         skep_agent::join(&store, &config, NodeRole::Worker).await.map_err(Failure::Join)?;

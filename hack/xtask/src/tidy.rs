@@ -51,6 +51,9 @@ pub(crate) fn run() -> ExitCode {
 /// The files that git knows, relative to the root.
 fn tracked(root: &Path) -> std::io::Result<Vec<PathBuf>> {
     let output = std::process::Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
+    if !output.status.success() {
+        return Err(std::io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text
         .split('\0')

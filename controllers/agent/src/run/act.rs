@@ -37,6 +37,8 @@ impl Agent {
         }
         self.report_machine();
         self.send();
+        let is_ready = self.world.is_synced && session.is_some() && self.world.machine.is_some();
+        self.config.readiness.set(is_ready);
         self.check_removed()
     }
 

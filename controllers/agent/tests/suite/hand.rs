@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skep_agent::AgentConfig;
+use skep_agent::{AgentConfig, Readiness};
 use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Key, Place, ServiceRef, TaskRef};
 use skep_api::object::{Object, Typed};
@@ -44,6 +44,7 @@ pub(crate) fn config(random: u64) -> AgentConfig {
         hostname: "host".to_owned(),
         address: "127.0.0.1".to_owned(),
         pid: 1,
+        readiness: Readiness::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use skep_api::ident::NodeId;
 use skep_api::key::Key;
-use skep_api::node::{NodeSpec, NodeState, NodeStatus};
+use skep_api::node::{Availability, NodeSpec, NodeState, NodeStatus, Role};
 use skep_api::object::Object;
 use skep_api::time::Timestamp;
 use skep_store::Expect;
@@ -29,7 +29,7 @@ struct Nodes {
 #[derive(Debug, Clone, PartialEq)]
 struct Number {
     node: NodeId,
-    number: i64,
+    ordinal: i64,
     spec: i64,
     own: Expect,
 }
@@ -42,10 +42,10 @@ impl World for Nodes {
     }
 
     fn apply(&mut self, key: &Key, entry: Option<&Entry>) -> Vec<NodeId> {
-        match key {
-            Key::Node(node) => drop(self.nodes.set(node, entry)),
-            Key::NodeStatus(node) => drop(self.statuses.set(node, entry)),
-            _ => return Vec::new(),
+        if let Key::Node(node) = key {
+            self.nodes.set(node, entry);
+        } else if let Key::NodeStatus(node) = key {
+            self.statuses.set(node, entry);
         }
         self.all()
     }
@@ -58,7 +58,7 @@ impl World for Nodes {
 impl Change for Number {
     fn transaction(&self) -> Transaction {
         let status =
-            NodeStatus { observed_version: self.number, state: NodeState::Ready, ..NodeStatus::default() };
+            NodeStatus { observed_version: self.ordinal, state: NodeState::Ready, ..NodeStatus::default() };
         Transaction::new()
             .modified(Key::Node(self.node.clone()), self.spec)
             .guard(Key::NodeStatus(self.node.clone()), self.own)
@@ -75,11 +75,16 @@ impl Controller for Numbering {
         let mut plan = Plan::default();
         let Some(spec) = world.nodes.get(node) else { return plan };
         if world.statuses.get(node).is_none() {
-            let number = i64::try_from(world.statuses.len()).unwrap() + 1;
-            plan.write(Number { node: node.clone(), number, spec: spec.stamp.modified, own: Expect::Absent });
+            let ordinal = i64::try_from(world.statuses.len()).unwrap() + 1;
+            plan.write(Number {
+                node: node.clone(),
+                ordinal,
+                spec: spec.stamp.modified,
+                own: Expect::Absent,
+            });
             if spec.name == PAIR {
                 let twin = NodeId::from_random(u64::MAX);
-                plan.write(Number { node: twin, number, spec: spec.stamp.modified, own: Expect::Absent });
+                plan.write(Number { node: twin, ordinal, spec: spec.stamp.modified, own: Expect::Absent });
             }
         }
         plan
@@ -95,8 +100,8 @@ fn node(number: u64) -> NodeId {
 fn spec(name: &str) -> Object {
     Object::from(NodeSpec {
         name: name.to_owned(),
-        role: Default::default(),
-        availability: Default::default(),
+        role: Role::default(),
+        availability: Availability::default(),
         labels: BTreeMap::new(),
     })
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use prometheus_client::registry::Registry;
-use skep_agent::AgentConfig;
 use skep_agent::docker::{DEFAULT_HOST, Docker};
+use skep_agent::{AgentConfig, Readiness};
 use skep_api::node::Role;
 use skep_runtime::process::Health;
 
@@ -46,7 +46,9 @@ impl Agent {
         let state = process.state().clone();
         let env = context.env.clone();
         let address = self.node.address.map_or_else(own_address, |address| address.to_string());
-        let health = Health::new(Registry::default(), || true);
+        let readiness = Readiness::default();
+        let asked = readiness.clone();
+        let health = Health::new(Registry::default(), move || asked.is_ready());
         process
             .run(health, async |store, shutdown| {
                 let ended = |error: skep_agent::AgentError| Failure::Process {
@@ -60,6 +62,7 @@ impl Agent {
                     hostname: host::name(),
                     address,
                     pid: std::process::id(),
+                    readiness,
                 };
                 if node.joined.as_ref() != Some(&cluster) {
                     skep_agent::join(&store, &config, Role::Manager).await.map_err(ended)?;
