@@ -32,6 +32,8 @@ pub(crate) struct Mvcc {
     compacted: i64,
     keys: BTreeMap<Bytes, Vec<Version>>,
     log: BTreeMap<i64, Arc<[PbEvent]>>,
+    /// What the compacted revision left behind.
+    left: Arc<[PbEvent]>,
 }
 
 /// One version of a key; a deletion is a version without a value.
@@ -78,7 +80,7 @@ impl Span {
 
 impl Default for Mvcc {
     fn default() -> Self {
-        Self { revision: 1, compacted: -1, keys: BTreeMap::new(), log: BTreeMap::new() }
+        Self { revision: 1, compacted: -1, keys: BTreeMap::new(), log: BTreeMap::new(), left: Arc::default() }
     }
 }
 
@@ -114,9 +116,14 @@ impl Mvcc {
         at(self.keys.get(key)?, revision)
     }
 
-    /// The events of the revisions from `from` on that are still there.
-    pub(crate) fn events_from(&self, from: i64) -> impl Iterator<Item = (i64, &[PbEvent])> {
-        self.log.range(from..).map(|(revision, events)| (*revision, events.as_ref()))
+    /// The events of the revisions from `from` on that are still there, for a watch that began when `compacted` was.
+    ///
+    /// As in 3.4, a watch that begins at the compacted revision is told only of what that revision left behind: no
+    /// deletions. One that was open before was told of all.
+    pub(crate) fn events_from(&self, from: i64, compacted: i64) -> impl Iterator<Item = (i64, &[PbEvent])> {
+        self.log.range(from..).map(move |(revision, events)| {
+            (*revision, if *revision == compacted { self.left.as_ref() } else { events.as_ref() })
+        })
     }
 
     /// Makes `writes` the next revision, and returns its events; nothing written makes no revision.
@@ -136,8 +143,6 @@ impl Mvcc {
     }
 
     /// Forgets what lies before `revision`, except the last version of each key that lived then.
-    ///
-    /// As in 3.4, a watch from `revision` itself is told only of what that revision left behind: no deletions.
     pub(crate) fn compact(&mut self, revision: i64) -> Result<(), RevisionError> {
         if revision <= self.compacted {
             return Err(RevisionError::Compacted);
@@ -153,16 +158,11 @@ impl Mvcc {
             !versions.is_empty()
         });
         self.log = self.log.split_off(&revision);
-        if let Some(events) = self.log.get(&revision) {
-            let is_left = |event: &&PbEvent| {
-                event
-                    .kv
-                    .as_ref()
-                    .is_some_and(|kv| event.r#type == 0 && self.get(&kv.key, revision) == Some(kv))
-            };
-            let left = events.iter().filter(is_left).cloned().collect();
-            self.log.insert(revision, left);
-        }
+        let is_left = |event: &&PbEvent| {
+            event.kv.as_ref().is_some_and(|kv| event.r#type == 0 && self.get(&kv.key, revision) == Some(kv))
+        };
+        let events = self.log.get(&revision).into_iter().flat_map(|events| events.iter());
+        self.left = events.filter(is_left).cloned().collect();
         Ok(())
     }
 }

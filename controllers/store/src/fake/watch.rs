@@ -59,6 +59,8 @@ struct Watcher {
     next: i64,
     has_fragments: bool,
     filters: Vec<i32>,
+    /// What was compacted when it began.
+    compacted: i64,
 }
 
 impl Session {
@@ -130,6 +132,7 @@ impl Session {
                     },
                     has_fragments: create.fragment,
                     filters: create.filters,
+                    compacted: state.mvcc.compacted(),
                 };
                 drop(state);
                 response.created = true;
@@ -182,7 +185,8 @@ impl Watcher {
     fn collect(&mut self, id: i64, state: &State) -> Vec<PbWatchResponse> {
         let mut events = Vec::new();
         let mut last = self.next - 1;
-        for (revision, all) in state.mvcc.events_from(self.next).take(REVISIONS_PER_RESPONSE) {
+        for (revision, all) in state.mvcc.events_from(self.next, self.compacted).take(REVISIONS_PER_RESPONSE)
+        {
             last = revision;
             events.extend(all.iter().filter(|event| self.wants(event)).cloned());
         }
