@@ -8,7 +8,7 @@ use skep_runtime::plan::Plan;
 use skep_runtime::tasks::Run;
 
 use crate::change::{Change, Create};
-use crate::plan::Scope;
+use crate::scope::Scope;
 use crate::slots::SlotView;
 
 /// What is special about a new task.

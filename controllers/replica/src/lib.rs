@@ -9,6 +9,7 @@ mod history;
 mod plan;
 mod restart;
 mod scale;
+mod scope;
 mod slots;
 mod status;
 mod sweep;

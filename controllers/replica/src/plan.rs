@@ -2,15 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use skep_api::ident::Uid;
-use skep_api::key::{Key, ServiceRef};
-use skep_api::object::Service;
-use skep_api::rollout::Rollout;
-use skep_api::service::ServiceSpec;
+use skep_api::key::ServiceRef;
 use skep_api::task::{DesiredState, Slot};
 use skep_runtime::controller::Moment;
-use skep_runtime::plan::{Guard, Plan};
-use skep_runtime::table::Versioned;
+use skep_runtime::plan::Plan;
 use skep_runtime::tasks::Run;
 
 use crate::change::{Change, Stop};
@@ -18,47 +13,11 @@ use crate::create;
 use crate::history;
 use crate::restart;
 use crate::scale;
+use crate::scope::{Scope, spec_unchanged};
 use crate::slots::{self, SlotView};
 use crate::status;
 use crate::update::{self, Budget};
 use crate::world::World;
-
-/// What every step in a slot needs to know of its service.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Scope<'a> {
-    pub(crate) name: &'a ServiceRef,
-    pub(crate) uid: &'a Uid,
-    pub(crate) service: &'a Versioned<Service>,
-    pub(crate) rollout: &'a Versioned<Rollout>,
-    pub(crate) at: Moment,
-}
-
-impl Scope<'_> {
-    pub(crate) fn spec(&self) -> &ServiceSpec {
-        &self.service.spec
-    }
-
-    /// The spec as it is.
-    pub(crate) fn spec_unchanged(&self) -> Guard {
-        spec_unchanged(self.name, self.service)
-    }
-
-    /// The spec and the rollout as they are: what says which revision a slot runs.
-    pub(crate) fn unchanged(&self) -> Vec<Guard> {
-        let rollout = Guard { key: Key::Rollout(self.uid.clone()), expect: self.rollout.modified() };
-        vec![self.spec_unchanged(), rollout]
-    }
-
-    /// Whether the rollout speaks of the spec as it is now.
-    pub(crate) fn is_rollout_current(&self) -> bool {
-        self.rollout.observed_version == self.service.stamp.modified
-    }
-
-    /// What is called by this name in events.
-    pub(crate) fn regarding(&self) -> String {
-        format!("Service/{}", self.name)
-    }
-}
 
 /// Plans the service named `name`, which may be gone.
 pub(crate) fn plan(world: &World, name: &ServiceRef, at: Moment) -> Plan<Change> {
@@ -129,8 +88,4 @@ fn step(scope: &Scope<'_>, slot: &SlotView<'_>, budget: &mut Budget, plan: &mut 
         (Some(current), Some(staged)) => update::hand_over(scope, current, staged, budget, plan),
         (None, Some(staged)) => restart::promote(slot, staged, scope.at.now, plan),
     }
-}
-
-fn spec_unchanged(name: &ServiceRef, service: &Versioned<Service>) -> Guard {
-    Guard { key: Key::Service(name.clone()), expect: service.modified() }
 }

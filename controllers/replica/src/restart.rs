@@ -7,7 +7,7 @@ use skep_runtime::tasks::Run;
 
 use crate::change::{Change, Raise, Stop};
 use crate::create::{Origin, create};
-use crate::plan::Scope;
+use crate::scope::Scope;
 use crate::slots::SlotView;
 
 /// A task that ran for less than this has ended quickly.

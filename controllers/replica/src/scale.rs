@@ -8,7 +8,7 @@ use skep_api::task::{DesiredState, Slot};
 use skep_runtime::plan::Plan;
 
 use crate::change::{Change, Forget, Stop};
-use crate::plan::Scope;
+use crate::scope::Scope;
 use crate::slots::SlotView;
 
 /// How much a slot is missed; the lowest go first (SwarmKit, `replicated/services.go`).

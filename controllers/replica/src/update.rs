@@ -6,7 +6,7 @@ use skep_runtime::tasks::Run;
 
 use crate::change::{Change, Stop};
 use crate::create::{Origin, create};
-use crate::plan::Scope;
+use crate::scope::Scope;
 use crate::slots::SlotView;
 
 /// The filters of the scheduler that may let a node through once a task there has stopped. No stop helps against others.
