@@ -4,15 +4,17 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use e2e::sim::{Campaign, Options, Outcome, Plant, Totals};
+use tracing_subscriber::EnvFilter;
 
 const HELP: &str = "\
-cargo xtask sim [--seeds N] [--seed S] [--plant guard|fence|claim] [--lines N]
+cargo xtask sim [--seeds N] [--seed S] [--plant guard|fence|claim] [--lines N] [--log FILTER]
 
   --seeds N   runs so many seeds (default: 1000; 1 if --seed is given)
   --seed S    begins with this seed (default: 1)
   --plant B   plants a bug: controllers without guards, controllers without a fence, agents without a claim
   --lines N   shows so many of the last lines of the history of a seed that breaks an invariant (default: 40); of a single
               seed in any case
+  --log F     writes what the processes log to stderr, as a filter of tracing selects it: skep_runtime=trace shows every plan
 
 The first seeds run twice, to see that a seed always runs alike. A violation prints the seed, the invariant and the end of
 the history.
@@ -63,6 +65,7 @@ fn parse(args: &[String]) -> Result<Option<Campaign>, String> {
             "--seeds" => seeds = Some(number()?),
             "--seed" => first = Some(number()?),
             "--lines" => lines = Some(number()?),
+            "--log" => log(value)?,
             "--plant" => plant = Some(value.parse::<Plant>()?),
             _ => return Err(format!("there is no option {name}")),
         }
@@ -72,6 +75,15 @@ fn parse(args: &[String]) -> Result<Option<Campaign>, String> {
     let lines = lines.map_or(LINES, |lines| usize::try_from(lines).unwrap_or(usize::MAX));
     let options = Options { plant, lines };
     Ok(Some(Campaign { first: first.unwrap_or(1), seeds, twice, options }))
+}
+
+/// Writes logs to stderr. They bear no time: that of the machine says nothing about that of the simulation.
+fn log(filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let writer = std::io::stderr;
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).with_writer(writer);
+    logs.try_init().map_err(|error| error.to_string())
 }
 
 /// One line for a seed that broke an invariant, as soon as it is known.
