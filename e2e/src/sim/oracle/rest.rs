@@ -65,30 +65,28 @@ impl Rest<'_> {
         uid: &Uid,
         tasks: &[Seen],
     ) -> Result<(), Violation> {
-        let own: Vec<&Seen> = tasks.iter().filter(|task| task.task.uid == *uid).collect();
-        let wanted: Vec<&&Seen> = own.iter().filter(|task| task.is_wanted() && task.is_live()).collect();
-        let is_running =
-            |task: &Seen| task.state == TaskState::Running && task.task.desired == DesiredState::Running;
-        let running: Vec<&Seen> = wanted
+        let own: Vec<&Seen> = tasks
             .iter()
-            .copied()
-            .copied()
-            .filter(|task| is_running(task) && !self.is_lost(&task.key.place))
+            .filter(|task| task.task.uid == *uid && (task.is_wanted() || !self.is_lost(&task.key.place)))
             .collect();
-        let pending: Vec<&Seen> =
-            wanted.iter().copied().copied().filter(|task| task.key.place == Place::Pending).collect();
+        let alive: Vec<&Seen> = own.into_iter().filter(|task| task.is_live()).collect();
+        let pending: Vec<&Seen> = of(&alive, |task| task.key.place == Place::Pending);
+        let running: Vec<&Seen> = of(&alive, |task| is_running(task) && !self.is_lost(&task.key.place));
+        // While one slot waits for a node, another may wait for its turn to be updated.
+        let ready: Vec<&Seen> = of(&alive, |task| {
+            !pending.is_empty() && task.task.desired == DesiredState::Ready && task.state == TaskState::Ready
+        });
         for task in &pending {
             self.check_pending(task)?;
         }
         let replicas = usize::try_from(service.spec.replicas).unwrap_or(usize::MAX);
-        let is_whole = running.len() == replicas && wanted.len() == replicas;
-        let is_short = !pending.is_empty() && running.len() <= replicas;
-        CONVERGES.check(is_whole || is_short, || {
-            let words: Vec<String> = wanted
-                .iter()
-                .map(|task| format!("{} ({}, wanted {:?})", task.key, task.state, task.task.desired))
-                .collect();
-            format!("{reference} wants {replicas} and has {words:?}")
+        let slots: BTreeSet<_> = alive.iter().map(|task| &task.task.slot).collect();
+        let is_whole = slots.len() == replicas && (running.len() == replicas || !pending.is_empty());
+        let is_settled = alive.len() == running.len() + pending.len() + ready.len();
+        CONVERGES.check(is_whole && is_settled, || {
+            let word =
+                |task: &&Seen| format!("{} ({}, wanted {:?})", task.key, task.state, task.task.desired);
+            format!("{reference} wants {replicas} and has {:?}", alive.iter().map(word).collect::<Vec<_>>())
         })?;
         if pending.is_empty() {
             self.check_revision(reference, service, uid, &running)?;
@@ -217,6 +215,15 @@ impl Rest<'_> {
         }
         Ok(())
     }
+}
+
+/// Those of `tasks` that are wanted and for which `holds`.
+fn of<'a>(tasks: &[&'a Seen], holds: impl Fn(&Seen) -> bool) -> Vec<&'a Seen> {
+    tasks.iter().copied().filter(|task| task.is_wanted() && holds(task)).collect()
+}
+
+fn is_running(task: &Seen) -> bool {
+    task.state == TaskState::Running && task.task.desired == DesiredState::Running
 }
 
 fn check_history(tasks: &[Seen]) -> Result<(), Violation> {
