@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use skep_api::ident::{IdentError, Name};
 use skep_api::key::Key;
 use skep_api::node::Session;
-use skep_api::object::Object;
+use skep_api::object::{Invalid, Object};
 use skep_store::{Error, Event, Follow, KeyValue, Outcome, Put, Range, Store, Txn, Update, WatchBatch};
 use tokio_util::sync::CancellationToken;
 
@@ -174,8 +174,22 @@ impl<C: Controller> Driver<C> {
         }
         let rest = self.unsent.split_off(self.unsent.len().min(COMMITS_MAX));
         let batch = std::mem::replace(&mut self.unsent, rest);
-        let (ids, txns): (Vec<TxnId>, Vec<Txn>) =
-            batch.into_iter().map(|(id, transaction)| (id, encode(transaction))).unzip();
+        let (mut ids, mut txns, mut unwritable) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, transaction) in batch {
+            match encode(transaction) {
+                Ok(txn) => {
+                    ids.push(id);
+                    txns.push(txn);
+                }
+                Err(invalid) => {
+                    tracing::error!(controller = C::NAME, %invalid, "a transaction that cannot be written");
+                    unwritable.push((id, Answer::Failed));
+                }
+            }
+        }
+        if !unwritable.is_empty() {
+            self.handle(Input::Answered(unwritable));
+        }
         let fence = [skep_store::Guard::modified(self.office.key().clone(), fence)];
         let store = self.store.clone();
         self.metrics.sent(txns.len());
@@ -221,18 +235,19 @@ impl<C: Controller> Driver<C> {
     }
 }
 
-fn encode(transaction: Transaction) -> Txn {
+/// All of `transaction`, or nothing.
+fn encode(transaction: Transaction) -> Result<Txn, Invalid> {
     let mut txn = Txn { guards: transaction.guards, ..Txn::default() };
     for write in transaction.writes {
         match write {
-            Write::Put(key, object) => match object.encode(&key) {
-                Ok(value) => txn.puts.push(Put::new(key, value)),
-                Err(invalid) => tracing::error!(%key, %invalid, "a value that cannot be written is left out"),
-            },
+            Write::Put(key, object) => {
+                let value = object.encode(&key)?;
+                txn.puts.push(Put::new(key, value));
+            }
             Write::Delete(key) => txn.deletes.push(key),
         }
     }
-    txn
+    Ok(txn)
 }
 
 fn observed(kv: KeyValue) -> Observation {
