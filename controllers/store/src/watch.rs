@@ -3,6 +3,7 @@
 //! All state lies in a stream of our own, so a caller that drops [`Watch::next`] half-way loses nothing (A19), and
 //! there is no task behind it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use etcd_client::proto::{PbEvent, PbWatchResponse};
@@ -124,6 +125,8 @@ struct Position {
 /// A stream that works, as far as one knows.
 struct Open {
     stream: WatchStream,
+    /// What came while the stream was being opened.
+    early: VecDeque<PbWatchResponse>,
     since: Instant,
     heard: Instant,
     asked: Instant,
@@ -155,18 +158,19 @@ impl Machine {
             self.open = Some(self.open().await?);
             return Ok(None);
         };
+        if let Some(response) = open.early.pop_front() {
+            return self.take(response);
+        }
         let silent = Error::Unavailable { reason: format!("silent for {} s", silence_limit.as_secs()) };
-        match open.message(silence_limit).await? {
-            Heard::Message(response) => self.take(response),
-            Heard::Nothing if open.heard.elapsed() >= silence_limit => Err(silent),
-            Heard::Nothing => open.ask().await.map(|()| None),
+        match open.message_until(open.asked + silence_limit / ASKS_PER_SILENCE).await? {
+            Some(response) => self.take(response),
+            None if open.heard.elapsed() >= silence_limit => Err(silent),
+            None => open.ask().await.map(|()| None),
         }
     }
 
     async fn open(&mut self) -> Result<Open, Error> {
         let limit = self.store.config().request_timeout;
-        let oldest = self.positions.iter().map(|position| position.next).min().unwrap_or_default();
-        self.store.check_history(oldest - 1).await?;
         let mut client = self.store.client().watch_client().max_decoding_message_size(DECODE_MAX_BYTES);
         let mut stream: Option<WatchStream> = None;
         for (id, position) in (1..).zip(&mut self.positions) {
@@ -183,7 +187,31 @@ impl Machine {
         }
         let stream = stream.ok_or_else(|| Error::Invalid { reason: "a watch of no range".to_owned() })?;
         let now = Instant::now();
-        Ok(Open { stream, since: now, heard: now, asked: now })
+        let mut open = Open { stream, early: VecDeque::new(), since: now, heard: now, asked: now };
+        self.begin(&mut open).await?;
+        Ok(open)
+    }
+
+    /// Waits until etcd watches every range, and only then looks whether it still had all of their history: before, a
+    /// compaction could come between the look and the watch.
+    async fn begin(&mut self, open: &mut Open) -> Result<(), Error> {
+        let deadline = Instant::now() + self.store.config().request_timeout;
+        let mut missing = self.positions.len();
+        while missing > 0 {
+            let response = open.message_until(deadline).await?;
+            let response = response
+                .ok_or_else(|| Error::Unavailable { reason: "the watch does not begin".to_owned() })?;
+            if response.canceled {
+                return Err(canceled(&response));
+            }
+            if response.created {
+                missing -= 1;
+            } else {
+                open.early.push_back(response);
+            }
+        }
+        let oldest = self.positions.iter().map(|position| position.next).min().unwrap_or_default();
+        self.store.check_history(oldest - 1).await
     }
 
     /// Takes over one message; a batch is whole when its last fragment is there.
@@ -247,20 +275,14 @@ impl Position {
     }
 }
 
-/// What came in before it was time to ask for a sign of life.
-enum Heard {
-    Message(PbWatchResponse),
-    Nothing,
-}
-
 impl Open {
-    async fn message(&mut self, silence_limit: Duration) -> Result<Heard, Error> {
-        let ask = self.asked + silence_limit / ASKS_PER_SILENCE;
-        match tokio::time::timeout_at(ask, self.stream.message()).await {
-            Err(_) => Ok(Heard::Nothing),
+    /// The next message, if one comes before `deadline`.
+    async fn message_until(&mut self, deadline: Instant) -> Result<Option<PbWatchResponse>, Error> {
+        match tokio::time::timeout_at(deadline, self.stream.message()).await {
+            Err(_) => Ok(None),
             Ok(Ok(Some(response))) => {
                 self.heard = Instant::now();
-                Ok(Heard::Message(response.0))
+                Ok(Some(response.0))
             }
             Ok(Ok(None)) => Err(Error::Unavailable { reason: "etcd ended the stream".to_owned() }),
             Ok(Err(error)) => Err(classify::of_read(&error)),

@@ -6,7 +6,7 @@ use skep_store::fake::FakeEtcd;
 use skep_store::{Config, Error, Put, Store, Txn, Update};
 use tokio::time::Instant;
 
-use super::scripted;
+use super::{Act, scripted};
 use crate::server::{committed, delete, key, keys, put};
 
 #[tokio::test(start_paused = true)]
@@ -55,6 +55,23 @@ async fn a_follower_lists_everything_again_now_and_then() {
     let gaps: Vec<u64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
     assert!(gaps.iter().all(|gap| (480..=720).contains(gap)), "{gaps:?}");
     assert!(gaps.windows(2).any(|pair| pair[0] != pair[1]), "jittered: {gaps:?}");
+}
+
+/// etcd 3.4 takes a watch from exactly the compacted revision, but without its deletions.
+#[tokio::test(start_paused = true)]
+async fn a_compaction_while_a_watch_is_opened_loses_no_deletion() {
+    let (etcd, script, store) = scripted().await;
+    put(&store, key(1), "a").await;
+    let gone = delete(&store, key(1)).await;
+    script.requests("Watch", [Act::Delay(Duration::from_secs(1))]);
+    let mut watch = store.watch(vec![keys()], gone);
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        etcd.compact();
+        put(&store, key(2), "b").await;
+    };
+    let (next, ()) = tokio::join!(watch.next(), meanwhile);
+    assert!(matches!(next, Err(Error::Compacted(_))), "{next:?}");
 }
 
 /// A newer etcd says how far a quiet range is known to be quiet, so a compaction does not cost a relist.
