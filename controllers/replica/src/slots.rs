@@ -98,7 +98,7 @@ impl<'a> SlotView<'a> {
             wanted: wanted.map(|run| run.task.revision).collect(),
             running: self
                 .kept()
-                .filter(|run| run.state == TaskState::Running)
+                .filter(|run| run.state == TaskState::Running && !run.is_lost())
                 .last()
                 .map(|run| run.task.revision),
         }
