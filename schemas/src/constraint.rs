@@ -237,6 +237,7 @@ mod tests {
     fn matches(constraint: &str) -> bool {
         let labels = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
         let spec = NodeSpec {
+            drain: crate::node::DrainMode::default(),
             name: "n1".to_owned(),
             role: Role::Manager,
             availability: crate::node::Availability::Active,
@@ -303,6 +304,7 @@ mod tests {
     fn without_a_report_what_the_agent_says_is_unequal() {
         let id = NodeId::from_random(1);
         let spec = NodeSpec {
+            drain: crate::node::DrainMode::default(),
             name: "n".to_owned(),
             role: Role::Worker,
             availability: crate::node::Availability::Active,

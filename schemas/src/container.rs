@@ -70,6 +70,12 @@ pub struct TaskTemplate {
     /// Whether its root file system is read-only.
     #[serde(default, skip_serializing_if = "is_default")]
     pub read_only: bool,
+    /// What happens between its being taken out of the endpoints and the signal that stops it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_stop: Option<PreStop>,
+    /// When the image is fetched from its registry.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pull_policy: PullPolicy,
     /// How its health is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
@@ -106,6 +112,24 @@ pub struct TaskTemplate {
     /// How readily the kernel kills it for want of memory, −1000 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
+    /// Whether it may do all that the node's root may do.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub privileged: bool,
+    /// Devices of the node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Device>,
+    /// The size of /dev/shm; by default Docker's, 64Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shm_size: Option<Memory>,
+    /// Whose processes it sees: `host`, or its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<String>,
+    /// Whose shared memory it sees: `host`, `none`, `private` or `shareable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipc: Option<String>,
+    /// Whose user ids it has: `host`, or the daemon's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub userns: Option<String>,
     /// Windows isolation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<String>,
@@ -115,6 +139,42 @@ pub struct TaskTemplate {
     /// Raise it to replace all tasks although nothing else changed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub force_update: u64,
+}
+
+/// What happens before a task that serves is stopped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PreStop {
+    /// How long to wait once nobody sends it new connections; by default 0s.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub wait: Span,
+}
+
+/// When an image is fetched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PullPolicy {
+    /// If it is not on the node.
+    #[default]
+    Missing,
+    /// Before every task; if its registry does not answer, what is on the node will do (as in Swarm).
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A device of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Device {
+    /// Its path on the node, such as `/dev/fuse`.
+    pub source: String,
+    /// Its path in the container; by default the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// What may be done with it: some of r, w and m; by default `rwm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<String>,
 }
 
 /// What a container may use, and what is set aside for it.

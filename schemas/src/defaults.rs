@@ -7,6 +7,8 @@ use crate::time::Span;
 
 /// How many ended tasks a slot keeps (`TaskHistoryRetentionLimit`).
 pub const TASK_HISTORY_LIMIT: usize = 5;
+/// How many revisions a service keeps for `rollout history` and `undo`, beside those that are needed.
+pub const REVISION_HISTORY_LIMIT: usize = 10;
 
 impl Default for UpdatePolicy {
     fn default() -> Self {
@@ -17,6 +19,8 @@ impl Default for UpdatePolicy {
             monitor: five_seconds(),
             failure_action: FailureAction::Pause,
             max_failure_ratio: Ratio::default(),
+            partition: None,
+            deadline: deadline(),
         }
     }
 }
@@ -28,6 +32,7 @@ impl Default for RestartPolicy {
             delay: five_seconds(),
             max_attempts: 0,
             window: Span::from_secs(0),
+            max_delay: max_delay(),
         }
     }
 }
@@ -52,6 +57,28 @@ fn five_seconds() -> Span {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(crate) fn is_five_seconds(span: &Span) -> bool {
     *span == five_seconds()
+}
+
+/// `update.deadline`, which Swarm does not have: Kubernetes' `progressDeadlineSeconds`.
+fn deadline() -> Span {
+    Span::from_secs(600)
+}
+
+/// For serde: whether `update.deadline` can be left out.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn is_deadline(span: &Span) -> bool {
+    *span == deadline()
+}
+
+/// `restart.maxDelay`, which Swarm does not have: kubelet's `MaxContainerBackOff`.
+fn max_delay() -> Span {
+    Span::from_secs(300)
+}
+
+/// For serde: whether `restart.maxDelay` can be left out.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn is_max_delay(span: &Span) -> bool {
+    *span == max_delay()
 }
 
 /// `stopGracePeriod`.

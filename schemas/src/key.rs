@@ -20,6 +20,8 @@ pub enum Kind {
     Service,
     /// A machine.
     Node,
+    /// Storage that tasks mount by name.
+    Volume,
     /// The cluster's own settings; one object.
     Cluster,
     /// An immutable snapshot of what is baked into a service's containers.
@@ -43,7 +45,7 @@ pub enum Place {
     Node(NodeId),
 }
 
-/// A service by stack and name.
+/// A service, or another object of a stack, by stack and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ServiceRef {
     /// Its stack.
@@ -78,10 +80,14 @@ pub enum Key {
     Event(RecordId),
     /// What each manager last applied to a service.
     ServiceOwners(ServiceRef),
+    /// What each manager last applied to a volume.
+    VolumeOwners(ServiceRef),
     /// What each manager last applied to a node.
     NodeOwners(NodeId),
     /// The claim of a Docker name by a service.
     ServiceNameClaim(String),
+    /// The claim of a Docker name by a volume.
+    VolumeNameClaim(String),
     /// A numbered snapshot of a service's template.
     Revision(Uid, u64),
     /// The image digest that a revision runs.
@@ -94,6 +100,8 @@ pub enum Key {
     Service(ServiceRef),
     /// What people want of a node.
     Node(NodeId),
+    /// What people want of a volume.
+    Volume(ServiceRef),
     /// The cluster's settings.
     Cluster,
     /// People's word on a rollout.
@@ -110,6 +118,8 @@ pub enum Key {
     TaskStatus(TaskRef),
     /// What an agent says of its machine.
     NodeReport(NodeId),
+    /// The request that a task leave its node.
+    Eviction(TaskRef),
 }
 
 impl Place {
@@ -189,14 +199,17 @@ impl fmt::Display for Key {
             Self::Change(id) => write!(f, "log/changes/{id}"),
             Self::Event(id) => write!(f, "log/events/{id}"),
             Self::ServiceOwners(service) => write!(f, "log/owners/services/{service}"),
+            Self::VolumeOwners(volume) => write!(f, "log/owners/volumes/{volume}"),
             Self::NodeOwners(node) => write!(f, "log/owners/nodes/{node}"),
             Self::ServiceNameClaim(name) => write!(f, "names/services/{name}"),
+            Self::VolumeNameClaim(name) => write!(f, "names/volumes/{name}"),
             Self::Revision(uid, number) => write!(f, "revisions/{uid}/{number}"),
             Self::Pin(uid, number) => write!(f, "revisions/{uid}/{number}/pin"),
             Self::NodeSession(node) => write!(f, "sessions/nodes/{node}"),
             Self::Leader(controller) => write!(f, "sessions/controllers/{controller}"),
             Self::Service(service) => write!(f, "spec/services/{service}"),
             Self::Node(node) => write!(f, "spec/nodes/{node}"),
+            Self::Volume(volume) => write!(f, "spec/volumes/{volume}"),
             Self::Cluster => f.write_str("spec/cluster"),
             Self::Control(service) => write!(f, "spec/controls/{service}"),
             Self::Rollout(uid) => write!(f, "spec/rollouts/{uid}"),
@@ -205,6 +218,7 @@ impl fmt::Display for Key {
             Self::NodeStatus(node) => write!(f, "status/nodes/{node}"),
             Self::TaskStatus(task) => write!(f, "status/tasks/{task}"),
             Self::NodeReport(node) => write!(f, "status/reports/{node}"),
+            Self::Eviction(task) => write!(f, "status/evictions/{task}"),
         }
     }
 }
@@ -227,8 +241,10 @@ impl Key {
             ["log", "owners", "services", stack, name] => {
                 Self::ServiceOwners(ServiceRef::parse(stack, name)?)
             }
+            ["log", "owners", "volumes", stack, name] => Self::VolumeOwners(ServiceRef::parse(stack, name)?),
             ["log", "owners", "nodes", node] => Self::NodeOwners(node.parse().ok()?),
             ["names", "services", name] => Self::ServiceNameClaim((*name).to_owned()),
+            ["names", "volumes", name] => Self::VolumeNameClaim((*name).to_owned()),
             ["revisions", uid, number] => Self::Revision(uid.parse().ok()?, parse_number(number)?),
             ["revisions", uid, number, "pin"] => Self::Pin(uid.parse().ok()?, parse_number(number)?),
             ["sessions", "nodes", node] => Self::NodeSession(node.parse().ok()?),
@@ -243,6 +259,7 @@ impl Key {
         Some(match segments {
             ["services", stack, name] => Self::Service(ServiceRef::parse(stack, name)?),
             ["nodes", node] => Self::Node(node.parse().ok()?),
+            ["volumes", stack, name] => Self::Volume(ServiceRef::parse(stack, name)?),
             ["cluster"] => Self::Cluster,
             ["controls", stack, name] => Self::Control(ServiceRef::parse(stack, name)?),
             ["rollouts", uid] => Self::Rollout(uid.parse().ok()?),
@@ -257,6 +274,7 @@ impl Key {
             ["nodes", node] => Self::NodeStatus(node.parse().ok()?),
             ["tasks", place, stack, name] => Self::TaskStatus(TaskRef::parse(place, stack, name)?),
             ["reports", node] => Self::NodeReport(node.parse().ok()?),
+            ["evictions", place, stack, name] => Self::Eviction(TaskRef::parse(place, stack, name)?),
             _ => return None,
         })
     }
@@ -281,6 +299,8 @@ pub mod prefix {
 
     /// Every Service spec.
     pub const SERVICES: &str = "/skep/spec/services/";
+    /// Every Volume spec.
+    pub const VOLUMES: &str = "/skep/spec/volumes/";
     /// Every Node spec.
     pub const NODES: &str = "/skep/spec/nodes/";
     /// Every Task.
@@ -297,6 +317,10 @@ pub mod prefix {
     pub const NODE_STATUSES: &str = "/skep/status/nodes/";
     /// What is said of every task.
     pub const TASK_STATUSES: &str = "/skep/status/tasks/";
+    /// Every Eviction.
+    pub const EVICTIONS: &str = "/skep/status/evictions/";
+    /// Every Control.
+    pub const CONTROLS: &str = "/skep/spec/controls/";
     /// Every Change.
     pub const CHANGES: &str = "/skep/log/changes/";
     /// Every Event.
@@ -340,14 +364,17 @@ mod tests {
             Key::Change(id()),
             Key::Event(id()),
             Key::ServiceOwners(service()),
+            Key::VolumeOwners(service()),
             Key::NodeOwners(node()),
             Key::name_claim(&service()),
+            Key::VolumeNameClaim("shop_data".to_owned()),
             Key::Revision(uid(), 3),
             Key::Pin(uid(), 3),
             Key::NodeSession(node()),
             Key::Leader("replica".parse().unwrap()),
             Key::Service(service()),
             Key::Node(node()),
+            Key::Volume(service()),
             Key::Cluster,
             Key::Control(service()),
             Key::Rollout(uid()),
@@ -357,6 +384,7 @@ mod tests {
             Key::NodeStatus(node()),
             Key::TaskStatus(task(Place::Pending)),
             Key::NodeReport(node()),
+            Key::Eviction(task(Place::Node(node()))),
         ]
     }
 
@@ -388,6 +416,6 @@ mod tests {
     #[test]
     fn controllers_watch_specs_statuses_sessions_and_revisions_but_no_logs() {
         let outside = all().into_iter().filter(|key| !key.is_in_controller_range()).count();
-        assert_eq!(outside, 8, "meta (3), log (4), names (1)");
+        assert_eq!(outside, 10, "meta (3), log (5), names (2)");
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::Condition;
 use crate::ident::NodeId;
 use crate::quantity::{Cpus, Memory};
+use crate::service::is_default;
 use crate::time::Timestamp;
 
 /// Whether tasks may be placed on a node.
@@ -21,6 +22,17 @@ pub enum Availability {
     Pause,
     /// Its tasks move elsewhere.
     Drain,
+}
+
+/// How the tasks of a node that is drained leave it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DrainMode {
+    /// As in an update: within the service's parallelism, and start-first where the service is.
+    #[default]
+    Gradual,
+    /// All at once (Swarm's way).
+    Now,
 }
 
 /// What a node does for the cluster.
@@ -46,6 +58,9 @@ pub struct NodeSpec {
     /// Whether tasks may be placed on it.
     #[serde(default)]
     pub availability: Availability,
+    /// How its tasks leave it when it is drained: gradual (the default) or now.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub drain: DrainMode,
     /// Labels that constraints see as `node.labels.KEY`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -103,7 +118,20 @@ pub struct NodeReport {
     pub engine: Engine,
     /// The version of the agent.
     pub skep_version: String,
+    /// What of its disk is nearly full, in a sentence; nothing while there is enough room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_pressure: Option<String>,
+    /// What its own clock said when it last asked for the time: the node controller answers in the node's status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_asked: Option<Timestamp>,
+    /// By how many milliseconds its clock is ahead of the node controller's; only if it is more than
+    /// [`CLOCK_SKEW_MAX_MS`] either way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_skew_ms: Option<i64>,
 }
+
+/// By how much a node's clock may differ from the node controller's, in milliseconds.
+pub const CLOCK_SKEW_MAX_MS: i64 = 2_000;
 
 /// What a lease says: an agent lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -130,6 +158,28 @@ pub enum NodeState {
     Down,
 }
 
+/// What the tasks of a node hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Allocated {
+    /// What is set aside.
+    #[serde(flatten)]
+    pub resources: Resources,
+    /// How many tasks have not ended.
+    #[serde(default)]
+    pub tasks: u32,
+}
+
+/// The node controller's answer to an agent that asked for the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClockAnswer {
+    /// What the agent's clock said.
+    pub asked: Timestamp,
+    /// What the node controller's said when it saw that.
+    pub answered: Timestamp,
+}
+
 /// The summary of a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -143,7 +193,16 @@ pub struct NodeStatus {
     /// What its agent says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<NodeReport>,
-    /// Ready, and why not.
+    /// What its tasks hold.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allocated: Allocated,
+    /// When that was counted: it is counted at most every few seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Timestamp>,
+    /// The answer to the last question for the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockAnswer>,
+    /// Accepted, Ready, DiskPressure, ClockSkew.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

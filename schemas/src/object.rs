@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::eviction::Eviction;
 use crate::ident::{Name, Stack, Uid};
 use crate::key::{Key, ServiceRef};
 use crate::manifest;
@@ -14,6 +15,7 @@ use crate::record::{Change, Event, Owners};
 use crate::rollout::{Control, Pin, Revision, Rollout};
 use crate::service::{Labels, ServiceSpec, ServiceStatus};
 use crate::task::{Task, TaskStatus};
+use crate::volume::VolumeSpec;
 use crate::yaml;
 
 /// The version of every object's form.
@@ -60,6 +62,22 @@ impl Service {
     }
 }
 
+/// A volume as people write it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Name, stack, labels.
+    pub metadata: Metadata,
+    /// What is wanted.
+    pub spec: VolumeSpec,
+}
+
+impl Volume {
+    /// Its stack and name.
+    pub fn reference(&self) -> ServiceRef {
+        ServiceRef::new(self.metadata.stack.clone(), self.metadata.name.clone())
+    }
+}
+
 /// A value that does not decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -75,6 +93,8 @@ pub enum Object {
     Text(Arc<str>),
     /// A service's spec.
     Service(Arc<Service>),
+    /// A volume's spec.
+    Volume(Arc<Volume>),
     /// A service's summary.
     ServiceStatus(Arc<ServiceStatus>),
     /// A node's spec.
@@ -97,6 +117,8 @@ pub enum Object {
     Task(Arc<Task>),
     /// What is observed of a task.
     TaskStatus(Arc<TaskStatus>),
+    /// The request that a task leave its node.
+    Eviction(Arc<Eviction>),
     /// A record of a change.
     Change(Arc<Change>),
     /// Something that happened.
@@ -113,11 +135,15 @@ impl Object {
     pub fn decode(key: &Key, value: &[u8]) -> Result<Self, Invalid> {
         let text = std::str::from_utf8(value).map_err(|_| Invalid { reason: "not UTF-8".to_owned() })?;
         Ok(match key {
-            Key::ClusterId | Key::Incarnation | Key::Format | Key::ServiceNameClaim(_) | Key::Cluster => {
-                Self::Text(text.trim().into())
-            }
+            Key::ClusterId
+            | Key::Incarnation
+            | Key::Format
+            | Key::ServiceNameClaim(_)
+            | Key::VolumeNameClaim(_)
+            | Key::Cluster => Self::Text(text.trim().into()),
             Key::Service(service) => Self::Service(manifest::decode_service(service, text)?.into()),
             Key::Node(node) => Self::Node(manifest::decode_node(node, text)?.into()),
+            Key::Volume(volume) => Self::Volume(manifest::decode_volume(volume, text)?.into()),
             Key::ServiceStatus(_) => Self::ServiceStatus(read(text)?),
             Key::NodeStatus(_) => Self::NodeStatus(read(text)?),
             Key::NodeReport(_) => Self::NodeReport(read(text)?),
@@ -128,9 +154,10 @@ impl Object {
             Key::Control(_) => Self::Control(read(text)?),
             Key::Task(_) => Self::Task(read(text)?),
             Key::TaskStatus(_) => Self::TaskStatus(read(text)?),
+            Key::Eviction(_) => Self::Eviction(read(text)?),
             Key::Change(_) => Self::Change(read(text)?),
             Key::Event(_) => Self::Event(read(text)?),
-            Key::ServiceOwners(_) | Key::NodeOwners(_) => Self::Owners(read(text)?),
+            Key::ServiceOwners(_) | Key::NodeOwners(_) | Key::VolumeOwners(_) => Self::Owners(read(text)?),
         })
     }
 
@@ -148,6 +175,7 @@ impl Object {
                 };
                 manifest::encode_node(node, spec)
             }
+            Self::Volume(volume) => manifest::encode_volume(volume),
             Self::ServiceStatus(status) => block(status),
             Self::NodeStatus(status) => block(status),
             Self::NodeReport(value) => flow(value),
@@ -158,6 +186,7 @@ impl Object {
             Self::Control(value) => flow(value),
             Self::Task(value) => flow(value),
             Self::TaskStatus(value) => flow(value),
+            Self::Eviction(value) => flow(value),
             Self::Change(value) => flow(value),
             Self::Event(value) => flow(value),
             Self::Owners(value) => flow(value),
@@ -191,6 +220,7 @@ macro_rules! from_typed {
 from_typed!(
     Service(Service),
     ServiceStatus(ServiceStatus),
+    Volume(Volume),
     Node(NodeSpec),
     NodeStatus(NodeStatus),
     NodeReport(NodeReport),
@@ -201,6 +231,7 @@ from_typed!(
     Control(Control),
     Task(Task),
     TaskStatus(TaskStatus),
+    Eviction(Eviction),
     Change(Change),
     Event(Event),
     Owners(Owners),

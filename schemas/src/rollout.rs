@@ -1,16 +1,17 @@
 //! Revision and Rollout: what a service's containers are made of, and which slot may run which.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::container::TaskTemplate;
-use crate::ident::Uid;
+use crate::ident::{Name, TaskName, Uid};
 use crate::key::ServiceRef;
-use crate::service::{Placement, Port, ServiceSpec};
+use crate::service::{Placement, Port, ServiceSpec, is_default};
 use crate::task::Slot;
 use crate::time::Timestamp;
+use crate::volume::VolumeSpec;
 
 /// An immutable, numbered snapshot of all that is baked into a service's containers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +27,12 @@ pub struct Revision {
     /// Where its tasks may run.
     #[serde(default)]
     pub placement: Placement,
+    /// The Volume objects that its mounts name, as they were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub volumes: BTreeMap<Name, VolumeSpec>,
+    /// The version of the service's spec that it was made of: the Change of the same version says who, when and why.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub version: i64,
 }
 
 /// The image that all tasks of a revision run, as the first agent that asked the registry found it.
@@ -77,6 +84,35 @@ pub struct Waiting {
     pub until: Option<Timestamp>,
 }
 
+/// The task by which an update failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The task; nothing if a slot never got one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskName>,
+    /// Its slot.
+    pub slot: Slot,
+    /// The revision that failed.
+    pub revision: u64,
+    /// In one word in PascalCase: `TaskFailed`, `TaskRejected`, `DeadlineExceeded`, `Aborted`, …
+    pub reason: String,
+    /// In a sentence: the engine's words, the exit code, or what it waited for when its time was up.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Its exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// The last lines that it wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+    /// What its last healthcheck printed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub health: String,
+    /// When the updater saw it.
+    pub seen: Timestamp,
+}
+
 /// Which revision each slot of a service may run, and the state of its update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -100,9 +136,18 @@ pub struct Rollout {
     /// How many slots were to be updated when it began.
     #[serde(default)]
     pub total: u32,
-    /// How many of them have failed.
-    #[serde(default)]
-    pub failed: u32,
+    /// Which batch this is, from 1; 0 before the first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub batch_number: u32,
+    /// The slots in which a task of the target has failed since `since`. Kept here because history is trimmed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub failed: BTreeSet<Slot>,
+    /// What made it pause or go back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The `mod_revision` of the Control that was obeyed last: each word is obeyed once.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub obeyed: i64,
     /// How it goes.
     pub state: RolloutState,
     /// Why it was paused or rolled back.
@@ -116,9 +161,18 @@ pub struct Rollout {
 pub struct Control {
     /// The service that is meant; the control is ignored for another one of the same name.
     pub uid: Uid,
-    /// Whether the rollout is held.
-    #[serde(default)]
+    /// Whether rollouts of the service are held.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub paused: bool,
+    /// Go on to this revision, although its rollout was paused by a failure; its failures so far are forgiven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<u64>,
+    /// Go back from this revision to the stable one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abort: Option<u64>,
+    /// Who says so, such as `alice@laptop`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub actor: String,
 }
 
 /// What the tasks of one slot say about the revision that it should run. Tasks that are to be removed say nothing.
@@ -140,6 +194,8 @@ impl Revision {
             task: spec.task.clone(),
             host_ports: spec.host_ports(),
             placement: spec.placement.clone(),
+            volumes: BTreeMap::new(),
+            version: 0,
         }
     }
 }
@@ -197,7 +253,10 @@ mod tests {
             batch: Batch::Slots(batch.iter().copied().map(Slot::Number).collect()),
             waiting: None,
             total: 3,
-            failed: 0,
+            batch_number: 1,
+            failed: BTreeSet::new(),
+            failure: None,
+            obeyed: 0,
             state: RolloutState::Updating,
             message: String::new(),
         }

@@ -10,6 +10,7 @@ use crate::manifest::NodeMetadata;
 use crate::node::NodeSpec;
 use crate::object::{API_VERSION, Metadata};
 use crate::service::ServiceSpec;
+use crate::volume::VolumeSpec;
 
 /// What every schema says it is.
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
@@ -18,6 +19,7 @@ const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 pub fn all() -> BTreeMap<String, Value> {
     BTreeMap::from([
         ("service.json".to_owned(), service()),
+        ("volume.json".to_owned(), volume()),
         ("node.json".to_owned(), node()),
         ("skep.json".to_owned(), any_kind()),
     ])
@@ -31,6 +33,11 @@ pub fn render(schema: &Value) -> String {
 /// A Service as it is applied.
 pub fn service() -> Value {
     alone("Service", "Containers that are kept running.", envelope::<Metadata, ServiceSpec>)
+}
+
+/// A Volume as it is applied.
+pub fn volume() -> Value {
+    alone("Volume", "Storage that tasks mount by name.", envelope::<Metadata, VolumeSpec>)
 }
 
 /// A Node as it is applied.
@@ -52,6 +59,7 @@ fn any_kind() -> Value {
     let mut generator = SchemaSettings::draft07().into_generator();
     let kinds = [
         ("Service", envelope::<Metadata, ServiceSpec>("Service", &mut generator)),
+        ("Volume", envelope::<Metadata, VolumeSpec>("Volume", &mut generator)),
         ("Node", envelope::<NodeMetadata, NodeSpec>("Node", &mut generator)),
     ];
     let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::condition::Condition;
 use crate::container::TaskTemplate;
 use crate::ident::{Name, Stack};
-use crate::rollout::RolloutState;
-use crate::time::Span;
+use crate::rollout::{Failure, RolloutState, Waiting};
+use crate::time::{Span, Timestamp};
 
 /// How many tasks a service has, and whether they end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -217,6 +217,12 @@ pub struct UpdatePolicy {
     /// The part of the slots that may fail, 0 to 1; by default 0.
     #[serde(skip_serializing_if = "is_default")]
     pub max_failure_ratio: Ratio,
+    /// Update only so many slots, then wait until this is raised or left out (canaries); by default all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u32>,
+    /// How long a batch may take to run before the update counts as failed; by default 10m, 0s is for ever (Swarm's way).
+    #[serde(skip_serializing_if = "crate::defaults::is_deadline")]
+    pub deadline: Span,
 }
 
 /// A part of a whole, 0 to 1, in thousand-millionths; written as a decimal number in quotes.
@@ -251,6 +257,9 @@ pub struct RestartPolicy {
     /// How far back attempts count; 0s (the default) is for ever.
     #[serde(skip_serializing_if = "is_default")]
     pub window: Span,
+    /// From the fifth quick failure in a row on, the delay doubles up to this; by default 5m, 0s is never (Swarm's way).
+    #[serde(skip_serializing_if = "crate::defaults::is_max_delay")]
+    pub max_delay: Span,
 }
 
 /// When a dependency is met.
@@ -300,10 +309,80 @@ pub struct ServiceStatus {
     pub revision: Option<u64>,
     /// How the update goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rollout: Option<RolloutState>,
-    /// Accepted, Placed, Progressing, Available, Ready.
+    pub update: Option<UpdateStatus>,
+    /// How the job goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobStatus>,
+    /// What happens next without anybody's doing; nothing if all is as it is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
+    /// Accepted, Placed, Progressing, Available, Ready, RolledBack, CrashLooping, DependenciesMet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// How an update goes: what people need to know of the Rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateStatus {
+    /// How it goes.
+    pub state: RolloutState,
+    /// The revision to which a rollback goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<u64>,
+    /// The slots that are being updated now; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batch: Vec<String>,
+    /// Which batch that is, from 1.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub batch_number: u32,
+    /// How many slots were to be updated.
+    pub total: u32,
+    /// How many slots have failed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub failed: u32,
+    /// What the next step waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// Why it was paused or rolled back.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The task by which it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// How a job goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobStatus {
+    /// The revision that this run is of: a change of it is another run.
+    pub iteration: u64,
+    /// How many runs must succeed.
+    pub total: u32,
+    /// How many have.
+    pub completed: u32,
+    /// How many are under way.
+    pub active: u32,
+    /// How many slots have failed and are not tried again.
+    pub failed: u32,
+    /// When replica made the first task of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// When replica saw that nothing of it is left to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Timestamp>,
+}
+
+/// What happens next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Next {
+    /// What, in a sentence.
+    pub message: String,
+    /// When; nothing if it waits for something that has no time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// For serde: whether a field can be left out.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ident::{NodeId, TaskName, Uid};
 use crate::key::{Place, ServiceRef};
-use crate::service::Protocol;
+use crate::service::{Protocol, is_default};
 use crate::time::Timestamp;
 
 /// The observed state of a task. It only moves forward; the order is SwarmKit's (api/types.proto, `TaskState`).
@@ -104,11 +104,18 @@ pub struct Task {
     /// Not to be started before this instant, by the clock of the controller that wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_after: Option<Timestamp>,
-    /// How many tasks of this slot and revision ended before it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    /// When it was made, by the clock of the controller that wrote it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub created: Timestamp,
+    /// How many tasks of this slot and revision ended by themselves before it. Evictions and lost nodes do not count.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub restarts: u32,
+    /// When the successors of those were made, the oldest first: only with `restart.window`, and only as many as
+    /// `restart.maxAttempts` asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Timestamp>,
     /// How many of those ended quickly, one after another.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub streak: u32,
 }
 
@@ -136,7 +143,43 @@ pub struct ContainerStatus {
     /// Whether the kernel killed it for want of memory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub oom_killed: bool,
+    /// The engine's id of its image: tasks of one revision should all have the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image: String,
 }
+
+/// What a healthcheck says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthState {
+    /// It has not answered well yet, and need not.
+    Starting,
+    /// It answers well.
+    Healthy,
+    /// It failed as often in a row as `retries` says.
+    Unhealthy,
+}
+
+/// The health of a task that has a healthcheck.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// What the healthcheck says.
+    pub state: HealthState,
+    /// How many checks have failed in a row.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub failing_streak: u32,
+    /// What the last check that failed printed; at most [`HEALTH_OUTPUT_MAX_CHARS`] of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub output: String,
+}
+
+/// How much of a check's output is kept, in characters.
+pub const HEALTH_OUTPUT_MAX_CHARS: usize = 500;
+/// How many of the last lines of a task that failed are kept in its status.
+pub const LOG_TAIL_LINES: usize = 5;
+/// How much of each of those lines, in characters.
+pub const LOG_LINE_MAX_CHARS: usize = 200;
 
 /// Why a filter of the scheduler leaves some nodes out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -167,6 +210,19 @@ pub struct TaskStatus {
     /// When the container was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
+    /// When the task came to RUNNING: started, and healthy if it has a healthcheck. By the same clock as `since`, and kept
+    /// when the task ends, so that their difference tells how long it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Timestamp>,
+    /// Since when it takes no new connections, because it is about to be stopped (`task.preStop`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<Timestamp>,
+    /// What its healthcheck says; nothing without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// The last lines that it wrote, if it failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
     /// The container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerStatus>,
@@ -236,10 +292,4 @@ impl fmt::Display for DesiredState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&written(self))
     }
-}
-
-/// For serde: whether a count can be left out.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }

@@ -20,6 +20,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub async fn join(store: &Store, config: &AgentConfig, role: Role) -> Result<(), AgentError> {
     let key = Key::Node(config.node.clone());
     let spec = NodeSpec {
+        drain: skep_api::node::DrainMode::default(),
         name: config.hostname.clone(),
         role,
         availability: Availability::default(),

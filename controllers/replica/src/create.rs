@@ -40,6 +40,8 @@ pub(crate) fn create(scope: &Scope<'_>, slot: &Slot, revision: u64, origin: Orig
     Create {
         at: TaskRef { place: Place::Pending, stack: scope.name.stack.clone(), name },
         task: Task {
+            attempts: Vec::new(),
+            created: Timestamp::default(),
             uid: scope.uid.clone(),
             service: scope.name.clone(),
             slot: slot.clone(),

@@ -6,8 +6,8 @@ use skep_api::condition::{self, Truth};
 use skep_api::ident::Uid;
 use skep_api::key::ServiceRef;
 use skep_api::object::Service;
-use skep_api::rollout::{Rollout, RolloutState};
-use skep_api::service::ServiceStatus;
+use skep_api::rollout::{Batch, Rollout, RolloutState};
+use skep_api::service::{ServiceStatus, UpdateStatus};
 use skep_api::task::Slot;
 use skep_api::time::Timestamp;
 use skep_runtime::controller::Moment;
@@ -52,7 +52,7 @@ pub(crate) fn report(
     status.running = facts.running;
     status.updated = facts.updated;
     status.revision = facts.rollout.map(|rollout| rollout.target);
-    status.rollout = facts.rollout.map(|rollout| rollout.state);
+    status.update = facts.rollout.map(|rollout| update(rollout));
     facts.judge(&mut status, at.now);
     write(world, name, service.stamp.created, status, plan);
 }
@@ -68,6 +68,25 @@ pub(crate) fn refuse(world: &World, name: &ServiceRef, at: Moment, plan: &mut Pl
     set("Accepted", &invalid.reason);
     set("Ready", "the spec is not accepted");
     write(world, name, stamp.created, status, plan);
+}
+
+/// What people need to know of the rollout.
+fn update(rollout: &Rollout) -> UpdateStatus {
+    let batch = match &rollout.batch {
+        Batch::All => Vec::new(),
+        Batch::Slots(slots) => slots.iter().map(Slot::to_string).collect(),
+    };
+    UpdateStatus {
+        state: rollout.state,
+        stable: rollout.stable,
+        batch,
+        batch_number: rollout.batch_number,
+        total: rollout.total,
+        failed: count(rollout.failed.iter()),
+        waiting: rollout.waiting.clone(),
+        message: rollout.message.clone(),
+        failure: rollout.failure.clone(),
+    }
 }
 
 /// The summary as it is; an empty one if there is none, or if it is about an earlier object of the same name.

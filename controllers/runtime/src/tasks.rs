@@ -289,6 +289,8 @@ mod tests {
 
     fn task() -> Entry {
         entry(Task {
+            attempts: Vec::new(),
+            created: skep_api::time::Timestamp::default(),
             uid: uid(),
             service: service(),
             slot: Slot::Number(1),
@@ -322,6 +324,7 @@ mod tests {
         tasks.apply(&Key::Task(at(Place::Node(node()))), Some(&task()));
         assert_eq!(home(&tasks), (Home::Removed, false), "its node has no spec");
         let spec = entry(NodeSpec {
+            drain: skep_api::node::DrainMode::default(),
             name: "n1".to_owned(),
             role: skep_api::node::Role::Worker,
             availability: skep_api::node::Availability::Active,

@@ -87,6 +87,10 @@ fn explain_all(
 
 fn waiting(reason: Reason, since: Timestamp) -> TaskStatus {
     TaskStatus {
+        draining: None,
+        health: None,
+        log: Vec::new(),
+        running: None,
         state: TaskState::Pending,
         since,
         message: WAITS.to_owned(),

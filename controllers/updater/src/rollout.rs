@@ -1,5 +1,7 @@
 //! How a rollout begins: the spec becomes the next revision, and the first slots may take it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use skep_api::ident::Uid;
 use skep_api::key::ServiceRef;
 use skep_api::object::Service;
@@ -37,6 +39,8 @@ impl Scope<'_> {
         let spec = &self.service.spec;
         let host_ports = spec.ports.iter().filter(|port| port.mode == PublishMode::Host).cloned().collect();
         Revision {
+            version: 0,
+            volumes: BTreeMap::new(),
             service: self.name.clone(),
             task: spec.task.clone(),
             host_ports,
@@ -79,6 +83,9 @@ pub(crate) fn begin(
         Some(_) => progress::next_batch(&slots, spec.update.parallelism),
     };
     let rollout = Rollout {
+        batch_number: 1,
+        failure: None,
+        obeyed: 0,
         service: scope.name.clone(),
         observed_version: scope.service.stamp.modified,
         stable: old.and_then(|old| old.stable),
@@ -87,7 +94,7 @@ pub(crate) fn begin(
         batch,
         waiting: None,
         total: old.map_or(spec.replicas, |_| u32::try_from(slots.len()).unwrap_or(u32::MAX)),
-        failed: 0,
+        failed: BTreeSet::new(),
         state: RolloutState::Updating,
         message: String::new(),
     };

@@ -10,6 +10,7 @@ use crate::tree::{Node, Value};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Applicable {
     Service,
+    Volume,
     Node,
 }
 
@@ -24,6 +25,7 @@ enum Standing {
 
 const KINDS: [(&str, Standing); 14] = [
     ("Service", Standing::Applied(Applicable::Service)),
+    ("Volume", Standing::Applied(Applicable::Volume)),
     ("Node", Standing::Applied(Applicable::Node)),
     ("Task", Standing::ReadOnly),
     ("Revision", Standing::ReadOnly),
@@ -33,7 +35,6 @@ const KINDS: [(&str, Standing); 14] = [
     ("Network", Standing::Later),
     ("Secret", Standing::Later),
     ("Config", Standing::Later),
-    ("Volume", Standing::Later),
     ("Cluster", Standing::Later),
     ("Sync", Standing::Later),
     ("Stack", Standing::Later),
@@ -75,6 +76,7 @@ impl Applicable {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Service => "Service",
+            Self::Volume => "Volume",
             Self::Node => "Node",
         }
     }
@@ -82,6 +84,7 @@ impl Applicable {
     pub(super) fn shape(self) -> &'static Shape {
         match self {
             Self::Service => &shape::SERVICE,
+            Self::Volume => &shape::VOLUME,
             Self::Node => &shape::NODE,
         }
     }

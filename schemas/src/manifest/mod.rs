@@ -20,7 +20,7 @@ use crate::code;
 use crate::ident::{NodeId, Uid};
 use crate::key::{Key, ServiceRef};
 use crate::node::NodeSpec;
-use crate::object::{API_VERSION, Invalid, Metadata, OBJECT_MAX_BYTES, Object, Service};
+use crate::object::{API_VERSION, Invalid, Metadata, OBJECT_MAX_BYTES, Object, Service, Volume};
 use crate::problem::{Fault, PROBLEMS_MAX, Problem, Severity};
 use crate::tree::{Extent, Position};
 use crate::yaml;
@@ -42,6 +42,8 @@ pub struct Source {
 pub enum Manifest {
     /// A service.
     Service(Box<Service>),
+    /// A volume.
+    Volume(Volume),
     /// What people say of a machine.
     Node {
         /// Which machine.
@@ -110,6 +112,7 @@ impl Manifest {
     pub fn key(&self) -> Key {
         match self {
             Self::Service(service) => Key::Service(service.reference()),
+            Self::Volume(volume) => Key::Volume(volume.reference()),
             Self::Node { id, .. } => Key::Node(id.clone()),
         }
     }
@@ -118,6 +121,7 @@ impl Manifest {
     pub fn object(&self) -> Object {
         match self {
             Self::Service(service) => Service::clone(service).into(),
+            Self::Volume(volume) => volume.clone().into(),
             Self::Node { spec, .. } => spec.clone().into(),
         }
     }
@@ -127,6 +131,7 @@ impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service(service) => write!(f, "Service/{}", service.reference()),
+            Self::Volume(volume) => write!(f, "Volume/{}", volume.reference()),
             Self::Node { id, .. } => write!(f, "Node/{id}"),
         }
     }
@@ -176,7 +181,22 @@ pub fn read(sources: &[Source]) -> Reading {
 pub fn decode_service(service: &ServiceRef, text: &str) -> Result<Service, Invalid> {
     match decode(text)? {
         Manifest::Service(found) if found.reference() == *service => Ok(*found),
-        other @ (Manifest::Service(_) | Manifest::Node { .. }) => Err(misplaced(&other, service)),
+        other @ (Manifest::Service(_) | Manifest::Volume(_) | Manifest::Node { .. }) => {
+            Err(misplaced(&other, service))
+        }
+    }
+}
+
+/// Reads the volume at the key of `volume`.
+///
+/// # Errors
+/// [`Invalid`] names everything that is wrong with it.
+pub fn decode_volume(volume: &ServiceRef, text: &str) -> Result<Volume, Invalid> {
+    match decode(text)? {
+        Manifest::Volume(found) if found.reference() == *volume => Ok(found),
+        other @ (Manifest::Service(_) | Manifest::Volume(_) | Manifest::Node { .. }) => {
+            Err(misplaced(&other, volume))
+        }
     }
 }
 
@@ -187,7 +207,9 @@ pub fn decode_service(service: &ServiceRef, text: &str) -> Result<Service, Inval
 pub fn decode_node(node: &NodeId, text: &str) -> Result<NodeSpec, Invalid> {
     match decode(text)? {
         Manifest::Node { id, spec } if id == *node => Ok(spec),
-        other @ (Manifest::Service(_) | Manifest::Node { .. }) => Err(misplaced(&other, node)),
+        other @ (Manifest::Service(_) | Manifest::Volume(_) | Manifest::Node { .. }) => {
+            Err(misplaced(&other, node))
+        }
     }
 }
 
@@ -202,6 +224,15 @@ fn misplaced(found: &Manifest, wanted: &impl fmt::Display) -> Invalid {
 pub fn encode_service(service: &Service) -> Result<Vec<u8>, Invalid> {
     let metadata = Metadata { version: None, uid: None, ..service.metadata.clone() };
     write("Service", &metadata, &service.spec)
+}
+
+/// Writes a volume in block form.
+///
+/// # Errors
+/// [`Invalid`] if it is larger than an object may be.
+pub fn encode_volume(volume: &Volume) -> Result<Vec<u8>, Invalid> {
+    let metadata = Metadata { version: None, uid: None, ..volume.metadata.clone() };
+    write("Volume", &metadata, &volume.spec)
 }
 
 /// Writes the spec of the node `node` in block form.
@@ -267,6 +298,11 @@ impl Claims {
             let name = service.reference().docker_name();
             let message = format!("two services would be called `{name}` in Docker");
             keys.push((Key::name_claim(&service.reference()).to_string(), message));
+        }
+        if let Manifest::Volume(volume) = manifest {
+            let name = volume.reference().docker_name();
+            let message = format!("two volumes would be called `{name}` in Docker");
+            keys.push((Key::VolumeNameClaim(name).to_string(), message));
         }
         for (key, message) in keys {
             if let Some((file, Position { line, column })) = self.0.get(&key) {

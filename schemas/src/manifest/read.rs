@@ -8,11 +8,12 @@ use super::walk::{Walked, walk};
 use super::{Manifest, NodeMetadata, unsupported};
 use crate::code;
 use crate::node::NodeSpec;
-use crate::object::{Metadata, Service};
+use crate::object::{Metadata, Service, Volume};
 use crate::problem::{Fault, PROBLEMS_MAX, Severity};
 use crate::service::ServiceSpec;
 use crate::tree::{Extent, Node, Scalar};
 use crate::validate::{self, Report};
+use crate::volume::VolumeSpec;
 use crate::yaml;
 
 /// What became of one document.
@@ -96,6 +97,9 @@ fn typed(root: &Node, kind: Applicable, faults: &mut Vec<Fault>) -> Option<(Mani
             validate::service(&service, &mut report);
             faults.extend(unsupported::in_service(root, &value));
             Manifest::Service(Box::new(service))
+        }),
+        Applicable::Volume => parse(&value).map(|Typed { metadata, spec }: Typed<Metadata, VolumeSpec>| {
+            Manifest::Volume(Volume { metadata, spec })
         }),
         Applicable::Node => parse(&value).map(|Typed { metadata, spec }: Typed<NodeMetadata, NodeSpec>| {
             validate::node(&spec, &mut report);

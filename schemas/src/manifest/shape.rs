@@ -70,6 +70,8 @@ static FORMS_BY_NAME: LazyLock<BTreeMap<&'static str, &'static Form>> = LazyLock
 
 /// A Service.
 pub(crate) static SERVICE: LazyLock<Shape> = LazyLock::new(|| Shape::of(&schema::service()));
+/// A Volume.
+pub(crate) static VOLUME: LazyLock<Shape> = LazyLock::new(|| Shape::of(&schema::volume()));
 /// A Node.
 pub(crate) static NODE: LazyLock<Shape> = LazyLock::new(|| Shape::of(&schema::node()));
 
@@ -225,8 +227,9 @@ mod tests {
     fn every_field_but_the_status_has_a_shape() {
         let mut found = Vec::new();
         anything("", &SERVICE, &mut found);
+        anything("", &VOLUME, &mut found);
         anything("", &NODE, &mut found);
-        assert_eq!(found, [".status", ".status"]);
+        assert_eq!(found, [".status", ".status", ".status"]);
     }
 
     #[test]

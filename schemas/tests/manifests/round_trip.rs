@@ -250,6 +250,7 @@ fn a_node_reads_back_as_itself() {
     let id = NodeId::from_random(7);
     let key = Key::Node(id);
     let spec = NodeSpec {
+        drain: skep_api::node::DrainMode::default(),
         name: "n1.example.org".to_owned(),
         role: Role::Manager,
         availability: Availability::Drain,

@@ -74,6 +74,10 @@ impl View<'_> {
 
     fn status(&self, state: TaskState, message: &str) -> TaskStatus {
         TaskStatus {
+            draining: None,
+            health: None,
+            log: Vec::new(),
+            running: None,
             state,
             since: self.now,
             message: message.to_owned(),
@@ -91,5 +95,5 @@ fn container_status(container: &Container) -> ContainerStatus {
         Phase::Exited { code, oom_killed } => (Some(code), oom_killed),
         Phase::Created | Phase::Running => (None, false),
     };
-    ContainerStatus { id: container.id.clone(), exit_code, oom_killed }
+    ContainerStatus { image: String::new(), id: container.id.clone(), exit_code, oom_killed }
 }

@@ -156,6 +156,9 @@ impl Agent {
     fn report_machine(&mut self) {
         let (Some(machine), Some(created)) = (&self.world.machine, self.world.node_created()) else { return };
         let report = NodeReport {
+            clock_asked: None,
+            clock_skew_ms: None,
+            disk_pressure: None,
             hostname: self.config.hostname.clone(),
             address: self.config.address.clone(),
             capacity: machine.capacity,

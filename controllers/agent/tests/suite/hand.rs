@@ -74,6 +74,8 @@ impl Hand {
     pub(crate) async fn want(&self, slot: u32, desired: DesiredState) -> TaskRef {
         let key = self.task(slot);
         let task = Task {
+            attempts: Vec::new(),
+            created: skep_api::time::Timestamp::default(),
             uid: service_uid(),
             service: ServiceRef::new("default".parse().unwrap(), "web".parse().unwrap()),
             slot: Slot::Number(slot),

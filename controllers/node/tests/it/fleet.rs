@@ -28,6 +28,7 @@ pub(crate) fn fleet(count: u64) -> Fleet {
 
 pub(crate) fn spec(number: u64) -> NodeSpec {
     NodeSpec {
+        drain: skep_api::node::DrainMode::default(),
         name: format!("n{number}"),
         role: Role::Worker,
         availability: Availability::Active,

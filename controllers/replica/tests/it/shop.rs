@@ -63,6 +63,9 @@ impl Shop {
     /// `web` with so many replicas at revision 1, and nodes that are ready.
     pub(crate) fn open(replicas: u32) -> Self {
         let rollout = Rollout {
+            batch_number: 1,
+            failure: None,
+            obeyed: 0,
             service: web(),
             observed_version: 0,
             stable: None,
@@ -71,7 +74,7 @@ impl Shop {
             batch: Batch::All,
             waiting: None,
             total: replicas,
-            failed: 0,
+            failed: BTreeSet::new(),
             state: RolloutState::Updating,
             message: String::new(),
         };
@@ -121,6 +124,7 @@ impl Shop {
             return self;
         }
         let spec = NodeSpec {
+            drain: skep_api::node::DrainMode::default(),
             name: format!("n{number}"),
             role: skep_api::node::Role::Worker,
             availability: skep_api::node::Availability::Active,
@@ -220,6 +224,10 @@ impl Shop {
         change: impl FnOnce(&mut TaskStatus),
     ) -> &mut Self {
         let mut status = TaskStatus {
+            draining: None,
+            health: None,
+            log: Vec::new(),
+            running: None,
             state,
             since: self.scene.now,
             message: String::new(),

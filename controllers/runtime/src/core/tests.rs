@@ -99,6 +99,7 @@ fn node(number: u64) -> NodeId {
 
 fn spec(name: &str) -> Object {
     Object::from(NodeSpec {
+        drain: skep_api::node::DrainMode::default(),
         name: name.to_owned(),
         role: Role::default(),
         availability: Availability::default(),

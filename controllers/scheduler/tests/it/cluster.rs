@@ -25,6 +25,7 @@ pub(crate) fn node_id(number: u64) -> NodeId {
 /// A node's spec: named `n<number>`, active, a worker.
 pub(crate) fn node_spec(number: u64) -> NodeSpec {
     NodeSpec {
+        drain: skep_api::node::DrainMode::default(),
         name: format!("n{number}"),
         role: Role::Worker,
         availability: Availability::Active,
@@ -85,6 +86,8 @@ pub(crate) fn reserving(memory: u64) -> String {
 /// A task of revision 1 of the service `name` in slot `slot`.
 pub(crate) fn task(name: &str, slot: u32) -> Task {
     Task {
+        attempts: Vec::new(),
+        created: Timestamp::default(),
         uid: uid(name),
         service: service(name),
         slot: Slot::Number(slot),
@@ -133,6 +136,10 @@ pub(crate) fn add_tasks(cluster: &mut Cluster, name: &str, count: u32) {
 
 pub(crate) fn observe(cluster: &mut Cluster, key: &TaskRef, state: TaskState) {
     let status = TaskStatus {
+        draining: None,
+        health: None,
+        log: Vec::new(),
+        running: None,
         state,
         since: Timestamp::default(),
         message: String::new(),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use skep_api::key::Key;
 use skep_api::manifest::Manifest;
 use skep_api::node::NodeSpec;
-use skep_api::object::{Invalid, Object, Service};
+use skep_api::object::{Invalid, Object, Service, Volume};
 
 use crate::apply::snapshot::Snapshot;
 
@@ -12,6 +12,7 @@ use crate::apply::snapshot::Snapshot;
 pub(crate) fn owners_key(manifest: &Manifest) -> Key {
     match manifest {
         Manifest::Service(service) => Key::ServiceOwners(service.reference()),
+        Manifest::Volume(volume) => Key::VolumeOwners(volume.reference()),
         Manifest::Node { id, .. } => Key::NodeOwners(id.clone()),
     }
 }
@@ -22,6 +23,7 @@ pub(crate) fn live(manifest: &Manifest, snapshot: &Snapshot) -> Option<Manifest>
         (Manifest::Service(_), Object::Service(service)) => {
             Some(Manifest::Service(Box::new((*service).clone())))
         }
+        (Manifest::Volume(_), Object::Volume(volume)) => Some(Manifest::Volume((*volume).clone())),
         (Manifest::Node { id, .. }, Object::Node(spec)) => {
             Some(Manifest::Node { id: id.clone(), spec: (*spec).clone() })
         }
@@ -33,6 +35,7 @@ pub(crate) fn live(manifest: &Manifest, snapshot: &Snapshot) -> Option<Manifest>
 pub(crate) fn document(manifest: &Manifest) -> Result<Value, Invalid> {
     let value = match manifest {
         Manifest::Service(service) => serde_json::to_value(service),
+        Manifest::Volume(volume) => serde_json::to_value(volume),
         Manifest::Node { spec, .. } => serde_json::to_value(json!({"spec": spec})),
     };
     value.map_err(|error| Invalid { reason: error.to_string() })
@@ -44,6 +47,7 @@ pub(crate) fn typed(like: &Manifest, document: Value) -> Result<Manifest, Invali
         Manifest::Service(_) => {
             serde_json::from_value::<Service>(document).map(|service| Manifest::Service(Box::new(service)))
         }
+        Manifest::Volume(_) => serde_json::from_value::<Volume>(document).map(Manifest::Volume),
         Manifest::Node { id, .. } => {
             let spec = document.get("spec").cloned().unwrap_or_default();
             serde_json::from_value::<NodeSpec>(spec).map(|spec| Manifest::Node { id: id.clone(), spec })

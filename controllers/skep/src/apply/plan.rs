@@ -33,7 +33,7 @@ pub(crate) struct Planned {
 pub(crate) fn keys(manifest: &Manifest) -> Vec<Key> {
     let claim = match manifest {
         Manifest::Service(service) => Some(Key::name_claim(&service.reference())),
-        Manifest::Node { .. } => None,
+        Manifest::Volume(_) | Manifest::Node { .. } => None,
     };
     [manifest.key(), object::owners_key(manifest)].into_iter().chain(claim).collect()
 }
@@ -43,7 +43,7 @@ pub(crate) fn keys(manifest: &Manifest) -> Vec<Key> {
 pub(crate) fn holder(manifest: &Manifest, snapshot: &Snapshot) -> Option<ServiceRef> {
     match manifest {
         Manifest::Service(service) => holder_of_name(&service.reference(), snapshot),
-        Manifest::Node { .. } => None,
+        Manifest::Volume(_) | Manifest::Node { .. } => None,
     }
 }
 
@@ -140,7 +140,7 @@ fn merge_into(live: &Manifest, before: Option<&Value>, asked: &Value) -> Result<
 fn claim(planned: &mut Planned, snapshot: &Snapshot) -> Result<bool, Failure> {
     let service = match &planned.object {
         Manifest::Service(service) => service.reference(),
-        Manifest::Node { .. } => return Ok(true),
+        Manifest::Volume(_) | Manifest::Node { .. } => return Ok(true),
     };
     let key = Key::name_claim(&service);
     if let Some(holder) = holder_of_name(&service, snapshot) {

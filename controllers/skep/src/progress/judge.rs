@@ -54,7 +54,7 @@ pub(crate) fn judge(version: i64, seen: Seen<'_>) -> Verdict {
         Some(message) => format!("{progress}: {message}"),
         None => progress,
     };
-    match status.rollout {
+    match status.update.as_ref().map(|update| update.state) {
         Some(
             RolloutState::Paused
             | RolloutState::RollbackStarted
@@ -109,6 +109,8 @@ impl fmt::Display for Verdict {
 mod tests {
     use skep_api::time::Timestamp;
 
+    use skep_api::service::UpdateStatus;
+
     use super::*;
 
     fn status(observed: i64, ready: Truth) -> ServiceStatus {
@@ -143,7 +145,17 @@ mod tests {
     #[test]
     fn an_update_that_failed_is_not_waited_for() {
         let mut status = status(5, Truth::False);
-        status.rollout = Some(RolloutState::Paused);
+        status.update = Some(UpdateStatus {
+            state: RolloutState::Paused,
+            stable: Some(1),
+            batch: Vec::new(),
+            batch_number: 1,
+            total: 3,
+            failed: 1,
+            waiting: None,
+            message: String::new(),
+            failure: None,
+        });
         let verdict = judge(5, Seen { spec: Some(5), status: Some(&status) });
         assert!(matches!(verdict, Verdict::Failed(_)), "{verdict:?}");
     }

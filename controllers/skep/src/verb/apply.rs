@@ -43,7 +43,7 @@ impl Apply {
 fn goals(report: &Report) -> Vec<Goal> {
     let goals = report.objects.iter().filter_map(|object| match &object.planned.object {
         Manifest::Service(service) => Some(Goal::new(service.reference(), object.version)),
-        Manifest::Node { .. } => None,
+        Manifest::Volume(_) | Manifest::Node { .. } => None,
     });
     goals.collect()
 }

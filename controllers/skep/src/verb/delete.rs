@@ -94,6 +94,7 @@ impl Delete {
     fn described(&self) -> Result<Vec<Doomed>, Failure> {
         let documents = self.files.read()?.into_iter().filter_map(|document| match document.value {
             Manifest::Service(service) => Some(Doomed::Service(service.reference())),
+            Manifest::Volume(_) => None,
             Manifest::Node { id, .. } => {
                 say(&format!("Node/{id} is a machine: name it, to delete it"));
                 None

@@ -92,7 +92,7 @@ fn rollout_cells(name: String, rollout: &Rollout, style: Style) -> Vec<String> {
         rollout.target.to_string(),
         rollout.stable.map_or(String::new(), |stable| stable.to_string()),
         batch,
-        format!("{}/{}", rollout.failed, rollout.total),
+        format!("{}/{}", rollout.failed.len(), rollout.total),
         words.collect::<Vec<_>>().join("; "),
     ]
 }

@@ -36,6 +36,7 @@ impl Shop {
         let scene = Scene::default();
         let mut shop = Self { scene, replicas, image: 1, update };
         let spec = NodeSpec {
+            drain: skep_api::node::DrainMode::default(),
             name: "n1".to_owned(),
             role: Role::Worker,
             availability: Availability::Active,
@@ -108,6 +109,8 @@ impl Shop {
         let name = TaskName::new(&web().name, &number.to_string(), planned_at);
         let at = TaskRef { place: Place::Node(node()), stack: web().stack, name };
         let task = Task {
+            attempts: Vec::new(),
+            created: skep_api::time::Timestamp::default(),
             uid: self.uid(),
             service: web(),
             slot: Slot::Number(number),
@@ -125,6 +128,10 @@ impl Shop {
 
     pub(crate) fn say(&mut self, at: &TaskRef, state: TaskState) {
         let status = TaskStatus {
+            draining: None,
+            health: None,
+            log: Vec::new(),
+            running: None,
             state,
             since: self.scene.now,
             message: String::new(),

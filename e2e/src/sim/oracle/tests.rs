@@ -68,7 +68,13 @@ fn manifest() -> Object {
 }
 
 fn node_spec(availability: Availability) -> Object {
-    Object::from(NodeSpec { name: "n".into(), role: NodeRole::Worker, availability, labels: BTreeMap::new() })
+    Object::from(NodeSpec {
+        drain: skep_api::node::DrainMode::default(),
+        name: "n".into(),
+        role: NodeRole::Worker,
+        availability,
+        labels: BTreeMap::new(),
+    })
 }
 
 fn session(holder: &str) -> Object {
@@ -108,6 +114,8 @@ impl Scene {
 
     fn task(&self, slot: u32, desired: DesiredState) -> Task {
         Task {
+            attempts: Vec::new(),
+            created: Timestamp::default(),
             uid: self.uid.clone(),
             service: service(),
             slot: Slot::Number(slot),
@@ -179,7 +187,14 @@ fn revision() -> Object {
         mode: PublishMode::Host,
     };
     let placement = skep_api::service::Placement::default();
-    Object::from(Revision { service: service.reference(), task, host_ports: vec![port], placement })
+    Object::from(Revision {
+        version: 0,
+        volumes: BTreeMap::new(),
+        service: service.reference(),
+        task,
+        host_ports: vec![port],
+        placement,
+    })
 }
 
 fn report() -> Object {

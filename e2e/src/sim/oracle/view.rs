@@ -199,7 +199,11 @@ impl View {
             | Key::Event(_)
             | Key::ServiceOwners(_)
             | Key::NodeOwners(_)
+            | Key::VolumeOwners(_)
             | Key::ServiceNameClaim(_)
+            | Key::VolumeNameClaim(_)
+            | Key::Volume(_)
+            | Key::Eviction(_)
             | Key::Pin(..)
             | Key::Cluster
             | Key::Control(_) => {}

@@ -106,11 +106,15 @@ fn may_write(who: &Client, write: &Written) -> bool {
             (Place::Node(node), true) => is_own(node),
             (Place::Node(_), false) => who.role == Role::Replica,
         },
+        Key::Eviction(_) => matches!(who.role, Role::Node | Role::Scheduler),
         Key::Control(_) | Key::Change(_) => who.role == Role::User || !is_put && who.role == Role::Updater,
         Key::Service(_)
         | Key::ServiceOwners(_)
         | Key::NodeOwners(_)
+        | Key::VolumeOwners(_)
         | Key::ServiceNameClaim(_)
+        | Key::VolumeNameClaim(_)
+        | Key::Volume(_)
         | Key::Cluster
         | Key::ClusterId
         | Key::Incarnation

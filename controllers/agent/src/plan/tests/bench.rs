@@ -44,6 +44,7 @@ impl Bench {
         };
         let mut bench = Self { world, key, revision: 10 };
         let spec = NodeSpec {
+            drain: skep_api::node::DrainMode::default(),
             name: "n".to_owned(),
             role: skep_api::node::Role::default(),
             availability: skep_api::node::Availability::default(),
@@ -111,6 +112,10 @@ impl Bench {
     /// What was reported before.
     pub(super) fn told(&mut self, state: TaskState) {
         let status = TaskStatus {
+            draining: None,
+            health: None,
+            log: Vec::new(),
+            running: None,
             state,
             since: NOW,
             message: String::new(),
@@ -224,6 +229,8 @@ impl Bench {
 
 pub(super) fn task(desired: DesiredState) -> Task {
     Task {
+        attempts: Vec::new(),
+        created: Timestamp::default(),
         uid: Uid::derive("c", "web", 1),
         service: ServiceRef::new("default".parse().unwrap(), "web".parse().unwrap()),
         slot: Slot::Number(1),
