@@ -58,13 +58,14 @@ impl Reply {
 }
 
 /// `/` names the task and the version; the other paths are the wishes of whoever tests an orchestrator.
-pub(crate) fn reply(request: &Request, settings: &Settings) -> Reply {
+/// It has listened for `up`.
+pub(crate) fn reply(request: &Request, settings: &Settings, up: Duration) -> Reply {
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         return Reply::new(Status::MethodNotAllowed, "only GET and HEAD");
     }
     match request.path.as_str() {
         "/" => Reply::new(Status::Ok, identity(settings)),
-        "/healthz" if settings.fail_health => Reply::new(Status::ServiceUnavailable, "unhealthy"),
+        "/healthz" if !settings.is_healthy(up) => Reply::new(Status::ServiceUnavailable, "unhealthy"),
         "/healthz" => Reply::new(Status::Ok, "ok"),
         "/slow" => slow(request, settings),
         "/fail" => Reply::new(Status::InternalServerError, "failed as asked"),
@@ -102,7 +103,7 @@ mod tests {
             found.map(|(_, value)| (*value).to_owned())
         });
         let request = Request::read(format!("{line} HTTP/1.1\r\n\r\n").as_bytes());
-        reply(&request.unwrap(), &settings.unwrap())
+        reply(&request.unwrap(), &settings.unwrap(), Duration::from_secs(1))
     }
 
     #[test]
@@ -115,6 +116,8 @@ mod tests {
     fn health_is_good_unless_it_is_to_fail() {
         assert_eq!(ask("GET /healthz", &[]).status, Status::Ok);
         assert_eq!(ask("GET /healthz", &[("FAIL_HEALTH", "1")]).status, Status::ServiceUnavailable);
+        let late = ask("GET /healthz", &[("HEALTHY_AFTER_MS", "1001")]);
+        assert_eq!((late.status, late.body.as_str()), (Status::ServiceUnavailable, "unhealthy\n"));
     }
 
     #[test]

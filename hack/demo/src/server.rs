@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -23,6 +23,10 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM, SIGINT or the end that the settings ask for.
 pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
+    if let Some(text) = &settings.say {
+        say(text);
+    }
+    let _filled = fill(settings.allocate_mib);
     let gate = Arc::new(Gate::default());
     close_on_signal(Arc::clone(&gate), &settings)?;
     if gate.is_closed_within(settings.start_delay) {
@@ -32,6 +36,7 @@ pub(crate) fn serve(settings: Settings) -> io::Result<ExitCode> {
     let address = listener.local_addr()?;
     say(&format!("{} {} listens on port {}", settings.name, settings.version, address.port()));
     exit_when_due(Arc::clone(&gate), &settings);
+    say_now_and_then(Arc::clone(&gate), &settings);
     stop_accepting_when_closed(Arc::clone(&gate), address);
     accept(&listener, &gate, &Arc::new(settings));
     drop(listener);
@@ -56,13 +61,29 @@ fn close_on_signal(gate: Arc<Gate>, settings: &Settings) -> io::Result<()> {
 }
 
 fn exit_when_due(gate: Arc<Gate>, settings: &Settings) {
-    let (Some(limit), code) = (settings.exit_after, settings.exit_code) else { return };
+    let (Some(limit), code) = (settings.exit_after, settings.own_exit_code()) else { return };
     thread::spawn(move || {
         if !gate.is_closed_within(limit) {
             say(&format!("exiting with {code}, as asked"));
             process::exit(code.into());
         }
     });
+}
+
+fn say_now_and_then(gate: Arc<Gate>, settings: &Settings) {
+    let Some(pace) = settings.say_every else { return };
+    thread::spawn(move || {
+        let mut number = 0_u64;
+        while !gate.is_closed_within(pace) {
+            number += 1;
+            say(&format!("line {number}"));
+        }
+    });
+}
+
+/// Memory that is really used: the kernel gives a page when something is written to it.
+fn fill(mib: usize) -> Vec<u8> {
+    std::hint::black_box(vec![1; mib.saturating_mul(1 << 20)])
 }
 
 /// A thread that waits for a connection sees that the gate is closed when it gets one, so it gets one.
@@ -74,6 +95,7 @@ fn stop_accepting_when_closed(gate: Arc<Gate>, address: SocketAddr) {
 }
 
 fn accept(listener: &TcpListener, gate: &Arc<Gate>, settings: &Arc<Settings>) {
+    let since = now();
     // Room comes first: a connection that nobody could answer yet is better left in the kernel's queue.
     while let Some(pass) = gate.enter() {
         let Ok((connection, _)) = listener.accept() else { continue };
@@ -83,20 +105,20 @@ fn accept(listener: &TcpListener, gate: &Arc<Gate>, settings: &Arc<Settings>) {
         let settings = Arc::clone(settings);
         thread::spawn(move || {
             let _pass = pass;
-            if let Err(error) = answer(&connection, &settings) {
+            if let Err(error) = answer(&connection, &settings, since) {
                 say(&format!("a connection broke: {error}"));
             }
         });
     }
 }
 
-fn answer(connection: &TcpStream, settings: &Settings) -> io::Result<()> {
+fn answer(connection: &TcpStream, settings: &Settings, since: Instant) -> io::Result<()> {
     connection.set_read_timeout(Some(SILENCE_LIMIT))?;
     connection.set_write_timeout(Some(SILENCE_LIMIT))?;
     let (asked, reply, with_body) = match Request::read(BufReader::new(connection)) {
         Ok(request) => {
             let asked = format!("{} {}", request.method, request.path);
-            (asked, reply(&request, settings), request.method != "HEAD")
+            (asked, reply(&request, settings, now() - since), request.method != "HEAD")
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             ("?".to_owned(), Reply::new(Status::BadRequest, error.to_string()), true)
@@ -111,6 +133,11 @@ fn answer(connection: &TcpStream, settings: &Settings) -> io::Result<()> {
         process::exit(code.into());
     }
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "health that comes and goes with time is what was asked for")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 #[expect(clippy::disallowed_methods, reason = "to be slow is what was asked for")]

@@ -19,8 +19,18 @@ pub(crate) struct Settings {
     pub(crate) exit_after: Option<Duration>,
     /// `EXIT_CODE`: what it exits with then, default 0.
     pub(crate) exit_code: u8,
-    /// `FAIL_HEALTH`: `/healthz` answers 503.
-    pub(crate) fail_health: bool,
+    /// `HEALTHY_AFTER_MS`: how long `/healthz` answers 503, counted from when it listens.
+    pub(crate) healthy_after: Duration,
+    /// `FAIL_HEALTH_AFTER_MS`, or 0 with `FAIL_HEALTH`: from when on `/healthz` answers 503.
+    pub(crate) fail_health_after: Option<Duration>,
+    /// `FAIL_PERCENT`: how many of a hundred task names exit with 1, whatever `EXIT_CODE` says; default 0.
+    pub(crate) fail_percent: u8,
+    /// `SAY`: what it prints when it starts.
+    pub(crate) say: Option<String>,
+    /// `SAY_EVERY_MS`: how often it prints a line.
+    pub(crate) say_every: Option<Duration>,
+    /// `ALLOCATE_MIB`: how much memory it fills when it starts, default 0.
+    pub(crate) allocate_mib: usize,
     /// `IGNORE_TERM`: only SIGKILL, or SIGINT, ends it.
     pub(crate) ignore_term: bool,
 }
@@ -52,9 +62,31 @@ impl Settings {
             start_delay: variables.millis("START_DELAY_MS")?.unwrap_or_default(),
             exit_after: variables.millis("EXIT_AFTER_MS")?,
             exit_code: variables.parsed("EXIT_CODE")?.unwrap_or(0),
-            fail_health: variables.is_set("FAIL_HEALTH")?,
+            healthy_after: variables.millis("HEALTHY_AFTER_MS")?.unwrap_or_default(),
+            fail_health_after: if variables.is_set("FAIL_HEALTH")? {
+                Some(Duration::ZERO)
+            } else {
+                variables.millis("FAIL_HEALTH_AFTER_MS")?
+            },
+            fail_percent: variables.parsed("FAIL_PERCENT")?.unwrap_or(0),
+            say: variables.text("SAY"),
+            say_every: variables.millis("SAY_EVERY_MS")?,
+            allocate_mib: variables.parsed("ALLOCATE_MIB")?.unwrap_or(0),
             ignore_term: variables.is_set("IGNORE_TERM")?,
         })
+    }
+
+    /// Whether it is healthy when it has listened for `up`.
+    pub(crate) fn is_healthy(&self, up: Duration) -> bool {
+        up >= self.healthy_after && self.fail_health_after.is_none_or(|limit| up < limit)
+    }
+
+    /// What it exits with when it exits by itself: the same name always fails or never.
+    pub(crate) fn own_exit_code(&self) -> u8 {
+        // FNV-1a, finished by a multiplication: names that differ in their last letter differ in the high bits.
+        let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = self.name.bytes().fold(0xcbf2_9ce4_8422_2325, step).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        if (hash >> 32) % 100 < u64::from(self.fail_percent) { 1 } else { self.exit_code }
     }
 }
 
@@ -110,7 +142,11 @@ mod tests {
     fn nothing_set_means_a_healthy_server_on_8080_that_stays() {
         let plain = from(&[("HOSTNAME", "h")]).unwrap();
         assert_eq!((plain.port, plain.start_delay, plain.exit_after), (8080, Duration::ZERO, None));
-        assert!(!plain.fail_health && !plain.ignore_term);
+        assert!(plain.is_healthy(Duration::ZERO) && plain.is_healthy(Duration::MAX) && !plain.ignore_term);
+        assert_eq!(
+            (plain.own_exit_code(), plain.say, plain.say_every, plain.allocate_mib),
+            (0, None, None, 0)
+        );
     }
 
     #[test]
@@ -128,14 +164,35 @@ mod tests {
         assert_eq!((wishes.port, wishes.version.as_str()), (81, "v2"));
         assert_eq!(wishes.start_delay, Duration::from_millis(1500));
         assert_eq!((wishes.exit_after, wishes.exit_code), (Some(Duration::from_millis(20)), 7));
-        assert!(wishes.fail_health && wishes.ignore_term);
+        assert!(!wishes.is_healthy(Duration::MAX) && wishes.ignore_term);
+    }
+
+    #[test]
+    fn health_comes_late_and_goes_early_if_so_wished() {
+        let wishes = from(&[("HEALTHY_AFTER_MS", "100"), ("FAIL_HEALTH_AFTER_MS", "200")]).unwrap();
+        let healthy: Vec<u64> = [0, 99, 100, 199, 200]
+            .into_iter()
+            .filter(|&ms| wishes.is_healthy(Duration::from_millis(ms)))
+            .collect();
+        assert_eq!(healthy, [100, 199]);
+    }
+
+    #[test]
+    fn of_all_names_the_wished_share_fails_and_always_the_same() {
+        let code = |name: &str, percent: &str| {
+            from(&[("SKEP_TASK_NAME", name), ("FAIL_PERCENT", percent)]).unwrap().own_exit_code()
+        };
+        let names: Vec<String> = (0..1000).map(|number| format!("job.{number}.0000{number:x}")).collect();
+        let failing = names.iter().filter(|name| code(name, "30") == 1).count();
+        assert!((200..400).contains(&failing), "{failing}");
+        assert!(names.iter().all(|name| code(name, "100") == 1 && code(name, "0") == 0));
     }
 
     #[test]
     fn an_empty_variable_or_a_zero_asks_for_nothing() {
         let empty = from(&[("PORT", ""), ("FAIL_HEALTH", "0"), ("IGNORE_TERM", "")]).unwrap();
         assert_eq!(empty.port, 8080);
-        assert!(!empty.fail_health && !empty.ignore_term);
+        assert!(empty.is_healthy(Duration::MAX) && !empty.ignore_term);
     }
 
     #[test]
