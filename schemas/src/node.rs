@@ -202,7 +202,7 @@ pub struct NodeStatus {
     /// The answer to the last question for the time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockAnswer>,
-    /// Accepted, Ready, DiskPressure, ClockSkew.
+    /// Accepted, Ready, `DiskPressure`, `ClockSkew`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

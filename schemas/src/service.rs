@@ -316,7 +316,7 @@ pub struct ServiceStatus {
     /// What happens next without anybody's doing; nothing if all is as it is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
-    /// Accepted, Placed, Progressing, Available, Ready, RolledBack, CrashLooping, DependenciesMet.
+    /// Accepted, Placed, Progressing, Available, Ready, `RolledBack`, `CrashLooping`, `DependenciesMet`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -1,7 +1,11 @@
 //! Measures Skep and what it is compared with in the same run, on this machine. A figure in a document names its bench.
 
 mod cluster;
+mod fleet;
 mod measure;
+mod observe;
+mod recover;
+mod rolling;
 mod start;
 
 use std::process::ExitCode;
@@ -12,8 +16,19 @@ use measure::Report;
 type Bench = fn(&mut Report) -> Result<(), String>;
 
 /// Every bench: its name, what it measures, and how.
-const BENCHES: [(&str, &str, Bench); 1] =
-    [("start", "apply → running on real Docker, against docker run and docker service create", start::bench)];
+const BENCHES: [(&str, &str, Bench); 3] = [
+    ("start", "apply → running on real Docker, against docker run and docker service create", start::bench),
+    (
+        "recover",
+        "container killed → replaced, also with kill -9 of the controller, against docker run",
+        recover::bench,
+    ),
+    (
+        "rolling",
+        "a rolling update, against stopping and starting by hand and docker service update",
+        rolling::bench,
+    ),
+];
 
 /// Runs the named benches; without a name, lists them. `--json FILE` writes the figures for a machine.
 pub(crate) fn run(args: &[String]) -> ExitCode {

@@ -24,9 +24,26 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Its state directory.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// The process id of one of its processes.
+    pub(crate) fn pid(&self, name: &str) -> Result<String, String> {
+        let path = self.state().join(format!("run/{name}.json"));
+        let text = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let file: serde_json::Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        let pid = file
+            .pointer("/process/pid")
+            .and_then(serde_json::Value::as_u64)
+            .ok_or_else(|| format!("{name} does not run"))?;
+        Ok(pid.to_string())
+    }
+
     /// Runs `skep` against this cluster.
     pub(crate) fn skep(&self, args: &[&str]) -> Result<String, String> {
-        run(Command::new(&self.binary).args(args).env("SKEP_STATE_DIR", self.folder.join("state")))
+        run(Command::new(&self.binary).args(args).env("SKEP_STATE_DIR", self.state()))
     }
 
     /// Writes a file beside the cluster's state.

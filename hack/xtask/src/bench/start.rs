@@ -55,7 +55,7 @@ fn ours(cluster: &Cluster, replicas: usize, runs: usize) -> Result<Times, String
 }
 
 /// `docker run -d` so many times, so many in flight.
-fn docker(count: usize, in_flight: usize, runs: usize) -> Result<Times, String> {
+pub(super) fn docker(count: usize, in_flight: usize, runs: usize) -> Result<Times, String> {
     let name = |run: usize, number: usize| format!("skep-bench-{run}-{number}");
     let start = |run: usize, number: usize| {
         let mut command = Command::new("docker");
