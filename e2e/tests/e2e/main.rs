@@ -10,3 +10,4 @@ mod everyday;
 mod faults;
 mod leaders;
 mod limits;
+mod updates;

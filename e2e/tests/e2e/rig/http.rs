@@ -11,7 +11,11 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// The body of `http://127.0.0.1:<port>/`, or why there is none.
 pub(crate) fn get(port: u16) -> Result<String, String> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    get_from(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+/// The body of `http://<address>/`, or why there is none.
+pub(crate) fn get_from(address: SocketAddr) -> Result<String, String> {
     let ask = || {
         let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
         stream.set_read_timeout(Some(LIMIT))?;

@@ -1,7 +1,9 @@
 //! A cluster of its own for each test: `skep up` in a temporary directory, taken down whatever happens.
 
 pub(crate) mod docker;
+pub(crate) mod endpoints;
 pub(crate) mod http;
+pub(crate) mod load;
 pub(crate) mod wait;
 
 use std::path::{Path, PathBuf};
