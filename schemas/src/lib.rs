@@ -23,6 +23,7 @@ pub mod rollout;
 pub mod schema;
 pub mod service;
 pub mod task;
+pub mod template;
 pub mod time;
 pub mod tree;
 mod validate;

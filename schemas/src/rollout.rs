@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::container::TaskTemplate;
 use crate::ident::{Name, TaskName, Uid};
 use crate::key::ServiceRef;
-use crate::service::{Placement, Port, ServiceSpec, is_default};
+use crate::service::{Labels, Placement, Port, ServiceSpec, is_default};
 use crate::task::Slot;
+use crate::template;
 use crate::time::Timestamp;
 use crate::volume::VolumeSpec;
 
@@ -30,6 +31,9 @@ pub struct Revision {
     /// The Volume objects that its mounts name, as they were.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub volumes: BTreeMap<Name, VolumeSpec>,
+    /// Those of the service's labels that its templates name, as they were: a change of another label replaces no task.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     /// The version of the service's spec that it was made of: the Change of the same version says who, when and why.
     #[serde(default, skip_serializing_if = "is_default")]
     pub version: i64,
@@ -195,8 +199,16 @@ impl Revision {
             host_ports: spec.host_ports(),
             placement: spec.placement.clone(),
             volumes: BTreeMap::new(),
+            labels: Labels::new(),
             version: 0,
         }
+    }
+
+    /// The same, with what its templates need of `labels`, those of the service.
+    #[must_use]
+    pub fn with_labels(mut self, labels: &Labels) -> Self {
+        self.labels = template::named_labels(&self.task, labels);
+        self
     }
 }
 

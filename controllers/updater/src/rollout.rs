@@ -41,6 +41,7 @@ impl Scope<'_> {
         Revision {
             version: 0,
             volumes: BTreeMap::new(),
+            labels: skep_api::template::named_labels(&spec.task, &self.service.metadata.labels),
             service: self.name.clone(),
             task: spec.task.clone(),
             host_ports,

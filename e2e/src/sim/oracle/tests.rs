@@ -190,6 +190,7 @@ fn revision() -> Object {
     Object::from(Revision {
         version: 0,
         volumes: BTreeMap::new(),
+        labels: BTreeMap::new(),
         service: service.reference(),
         task,
         host_ports: vec![port],
