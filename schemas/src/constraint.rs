@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Not as _;
 use std::str::FromStr;
 
 use crate::ident::NodeId;
-use crate::node::{NodeReport, NodeSpec, Role};
+use crate::node::{NodeReport, NodeSpec, Platform, Role};
+use crate::service::{Placement, PlatformRequirement};
 
 /// What a constraint looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +124,42 @@ impl Constraint {
     }
 }
 
+impl Placement {
+    /// Why `node` is none of the nodes that this asks for, in a few words; nothing if it is one. A constraint that does
+    /// not parse is met by no node.
+    pub fn misfit(&self, node: &NodeFacts<'_>) -> Option<String> {
+        let unmet = self.constraints.iter().find(|text| {
+            let constraint: Result<Constraint, _> = text.parse();
+            constraint.is_ok_and(|constraint| constraint.matches(node)).not()
+        });
+        if let Some(text) = unmet {
+            return Some(format!("it does not meet {text:?}"));
+        }
+        let platform = node.report.map(|report| &report.platform);
+        let runs = self.platforms.is_empty() || self.platforms.iter().any(|wanted| wanted.is_met(platform));
+        (!runs).then(|| "the image does not run on its platform".to_owned())
+    }
+}
+
+impl PlatformRequirement {
+    /// Whether `platform` is what this asks for; `None` is a machine that has not said what it is.
+    pub fn is_met(&self, platform: Option<&Platform>) -> bool {
+        let is_any_or = |wanted: &str, have: &str| wanted.is_empty() || wanted == have;
+        platform.is_some_and(|have| {
+            is_any_or(&self.os, &have.os) && is_any_or(goarch(&self.architecture), goarch(&have.architecture))
+        })
+    }
+}
+
+/// The kernel's name of a processor in Go's words, as SwarmKit reads it.
+fn goarch(architecture: &str) -> &str {
+    match architecture {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 fn label<'a>(labels: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
     labels.get(key).map(String::as_str)
 }
@@ -234,7 +272,8 @@ mod tests {
     use super::*;
     use crate::node::{Engine, Platform};
 
-    fn matches(constraint: &str) -> bool {
+    /// What `look` sees of a node that has everything.
+    fn with_node<T>(look: impl FnOnce(&NodeFacts<'_>) -> T) -> T {
         let labels = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
         let spec = NodeSpec {
             drain: crate::node::DrainMode::default(),
@@ -251,8 +290,30 @@ mod tests {
             ..NodeReport::default()
         };
         let id = NodeId::from_random(1);
-        let facts = NodeFacts { id: &id, spec: &spec, report: Some(&report) };
-        constraint.parse::<Constraint>().unwrap().matches(&facts)
+        look(&NodeFacts { id: &id, spec: &spec, report: Some(&report) })
+    }
+
+    fn matches(constraint: &str) -> bool {
+        with_node(|node| constraint.parse::<Constraint>().unwrap().matches(node))
+    }
+
+    #[test]
+    fn a_placement_names_what_a_node_does_not_meet() {
+        let platform = |architecture: &str| PlatformRequirement {
+            os: String::new(),
+            architecture: architecture.to_owned(),
+        };
+        let misfit = |constraints: &[&str], architectures: &[&str]| {
+            let constraints = constraints.iter().map(|&text| text.to_owned()).collect();
+            let platforms = architectures.iter().map(|name| platform(name)).collect();
+            let placement = Placement { constraints, platforms, ..Placement::default() };
+            with_node(|node| placement.misfit(node))
+        };
+        assert_eq!(misfit(&[], &[]), None);
+        assert_eq!(misfit(&["node.role == manager"], &["arm64", "x86_64"]), None);
+        assert!(misfit(&["node.role == worker"], &[]).unwrap().contains("node.role == worker"));
+        assert!(misfit(&["nonsense"], &[]).is_some());
+        assert!(misfit(&[], &["arm64"]).unwrap().contains("platform"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skep_api::eviction::Eviction;
 use skep_api::ident::{Name, NodeId, Uid};
 use skep_api::key::{Key, Place, ServiceRef, TaskRef};
 use skep_api::node::{NodeSpec, NodeState, NodeStatus};
@@ -17,6 +18,7 @@ pub struct Tasks {
     statuses: Table<TaskRef, TaskStatus>,
     nodes: Table<NodeId, NodeSpec>,
     node_statuses: Table<NodeId, NodeStatus>,
+    evictions: Table<TaskRef, Eviction>,
     by_service: BTreeMap<Uid, BTreeMap<Slot, BTreeSet<TaskRef>>>,
     by_node: BTreeMap<NodeId, BTreeMap<TaskRef, Uid>>,
     damaged: BTreeMap<ServiceRef, BTreeSet<TaskRef>>,
@@ -59,6 +61,19 @@ pub struct Run<'a> {
     pub home: Home,
     /// The revision at which its status was last written, whether it decodes or not.
     pub status_at: Option<i64>,
+    /// The request that it leave its node.
+    pub eviction: Option<&'a Versioned<Eviction>>,
+}
+
+/// One node as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeView<'a> {
+    /// Its id.
+    pub id: &'a NodeId,
+    /// What people want of it; nothing if that does not decode.
+    pub spec: Option<&'a Versioned<NodeSpec>>,
+    /// Its summary; nothing if there is none, or if it does not decode.
+    pub status: Option<&'a Versioned<NodeStatus>>,
 }
 
 impl Tasks {
@@ -68,7 +83,7 @@ impl Tasks {
             self.apply_task(at, entry)
         } else if let Key::TaskStatus(at) = key {
             self.statuses.set(at, entry);
-            self.specs.get(at).map(|task| Owner::Uid(task.uid.clone())).into_iter().collect()
+            self.owner(at)
         } else if let Key::Node(node) = key {
             let existed = self.nodes.has(node);
             self.nodes.set(node, entry);
@@ -77,9 +92,16 @@ impl Tasks {
             let was_down = self.is_down(node);
             self.node_statuses.set(node, entry);
             if was_down || self.is_down(node) { self.owners_on(node) } else { Vec::new() }
+        } else if let Key::Eviction(at) = key {
+            self.evictions.set(at, entry);
+            self.owner(at)
         } else {
             Vec::new()
         }
+    }
+
+    fn owner(&self, at: &TaskRef) -> Vec<Owner> {
+        self.specs.get(at).map(|task| Owner::Uid(task.uid.clone())).into_iter().collect()
     }
 
     fn apply_task(&mut self, at: &TaskRef, entry: Option<&Entry>) -> Vec<Owner> {
@@ -169,6 +191,24 @@ impl Tasks {
         self.damaged.get(service).into_iter().flatten()
     }
 
+    /// The nodes that have a spec, in the order of their ids.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeView<'_>> {
+        let mut ids: Vec<&NodeId> = self.nodes.iter().map(|(id, _)| id).collect();
+        ids.extend(self.nodes.invalid_keys());
+        ids.sort();
+        ids.into_iter().map(|id| self.node(id))
+    }
+
+    /// What is known of the node `id`, which may not be there.
+    pub fn node<'a>(&'a self, id: &'a NodeId) -> NodeView<'a> {
+        NodeView { id, spec: self.nodes.get(id), status: self.node_statuses.get(id) }
+    }
+
+    /// Whether the node `id` has a spec, valid or not.
+    pub fn has_node(&self, id: &NodeId) -> bool {
+        self.nodes.has(id)
+    }
+
     fn runs<'a>(&'a self, tasks: &'a BTreeSet<TaskRef>) -> Vec<Run<'a>> {
         let mut runs: Vec<Run<'a>> = tasks.iter().filter_map(|at| self.run(at)).collect();
         runs.sort_by_key(|run| run.at.name.planned_at());
@@ -186,6 +226,7 @@ impl Tasks {
             state: TaskState::observed(&at.place, status.map(|status| &*status.value), home != Home::Removed),
             home,
             status_at: self.statuses.stamp(at).map(|stamp| stamp.modified),
+            eviction: self.evictions.get(at),
         })
     }
 
@@ -198,6 +239,22 @@ impl Tasks {
                 Some(_) | None => Home::Node,
             },
         }
+    }
+}
+
+impl NodeView<'_> {
+    /// Expects what people want of it as it is.
+    pub fn spec_unchanged(&self) -> Guard {
+        Guard {
+            key: Key::Node(self.id.clone()),
+            expect: self.spec.map_or(Expect::Absent, Versioned::modified),
+        }
+    }
+
+    /// Expects its summary as it is.
+    pub fn status_unchanged(&self) -> Guard {
+        let expect = self.status.map_or(Expect::Absent, Versioned::modified);
+        Guard { key: Key::NodeStatus(self.id.clone()), expect }
     }
 }
 
@@ -227,9 +284,25 @@ impl Run<'_> {
         self.task.desired < DesiredState::Shutdown
     }
 
+    /// Whether it is wanted to run, not only to be prepared: for ever, or to its end.
+    pub fn is_wanted_running(&self) -> bool {
+        matches!(self.task.desired, DesiredState::Running | DesiredState::Complete)
+    }
+
     /// Whether it serves: it is wanted, and it runs.
     pub fn is_serving(&self) -> bool {
-        self.task.desired == DesiredState::Running && self.state == TaskState::Running && !self.is_lost()
+        self.is_wanted_running() && self.state == TaskState::Running && !self.is_lost()
+    }
+
+    /// Whether it ended by itself. One whose node was removed did not.
+    pub fn ended_by_itself(&self) -> bool {
+        self.is_ended() && self.state != TaskState::Orphaned
+    }
+
+    /// Expects the request that it leave its node as it is, there or not.
+    pub fn eviction_unchanged(&self) -> Guard {
+        let expect = self.eviction.map_or(Expect::Absent, Versioned::modified);
+        Guard { key: Key::Eviction(self.at.clone()), expect }
     }
 
     /// Expects the task as it is.
@@ -337,6 +410,32 @@ mod tests {
         assert_eq!(home(&tasks), (Home::Down(7), false));
         tasks.apply(&Key::Task(at(Place::Node(node()))), None);
         assert!(!tasks.has(&uid()) && tasks.by_node.is_empty() && tasks.by_service.is_empty());
+    }
+
+    #[test]
+    fn an_eviction_is_known_to_the_task_that_it_is_about() {
+        let mut tasks = Tasks::default();
+        let placed = at(Place::Node(node()));
+        tasks.apply(&Key::Task(placed.clone()), Some(&task()));
+        let eviction = entry(Eviction {
+            reason: skep_api::eviction::EvictionReason::Drain,
+            message: String::new(),
+            since: skep_api::time::Timestamp::default(),
+            now: false,
+        });
+        let evicted = |tasks: &Tasks| {
+            tasks
+                .slots(&uid())
+                .into_values()
+                .flatten()
+                .any(|run| run.eviction.is_some_and(|found| !found.now))
+        };
+        assert!(!evicted(&tasks));
+        assert_eq!(tasks.apply(&Key::Eviction(placed.clone()), Some(&eviction)), [Owner::Uid(uid())]);
+        assert!(evicted(&tasks));
+        assert_eq!(tasks.apply(&Key::Eviction(placed.clone()), None), [Owner::Uid(uid())]);
+        assert!(!evicted(&tasks));
+        assert_eq!(tasks.apply(&Key::Eviction(at(Place::Pending)), Some(&eviction)), []);
     }
 
     #[test]
