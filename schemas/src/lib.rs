@@ -3,6 +3,7 @@
 //! Nothing here does I/O or reads a clock. Every reader and writer of the cluster shares these types, their
 //! defaults ([`defaults`]) and the one decoder ([`object::Object::decode`]).
 
+pub mod capability;
 pub mod code;
 pub mod condition;
 pub mod constraint;

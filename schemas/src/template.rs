@@ -249,7 +249,9 @@ impl Value {
             Self::Label { owner: Owner::Node, .. } | Self::Literal(_) | Self::Field(_) => {}
             Self::Join { separator, items } => {
                 separator.add_service_labels(keys);
-                items.iter().for_each(|item| item.add_service_labels(keys));
+                for item in items {
+                    item.add_service_labels(keys);
+                }
             }
         }
     }
