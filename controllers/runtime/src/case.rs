@@ -34,6 +34,7 @@ struct Case {
     world: Map<String, Value>,
     #[serde(default)]
     then: Map<String, Value>,
+    #[serde(default)]
     expect: Map<String, Value>,
 }
 
@@ -49,15 +50,28 @@ struct Names(BTreeMap<String, String>);
 /// # Panics
 /// As [`Scene::settle`].
 pub fn check<C: Controller>(text: &str) -> Result<(), String> {
+    let (mut scene, names, expect) = read::<C>(text)?;
+    let before = contents(&scene);
+    scene.settle();
+    compare(&before, &contents(&scene), &names, expect)
+}
+
+/// The world of the case `text`, before anything is planned.
+///
+/// # Errors
+/// What is wrong with the case.
+pub fn world<C: Controller>(text: &str) -> Result<Scene<C>, String> {
+    read(text).map(|(scene, ..)| scene)
+}
+
+fn read<C: Controller>(text: &str) -> Result<(Scene<C>, Names, Map<String, Value>), String> {
     let case: Case = yaml::from_str(text).map_err(|error| error.to_string())?;
     let mut scene = Scene::<C>::default();
     let mut names = Names::default();
     for (key, value) in case.world.into_iter().chain(case.then) {
         put(&mut scene, &mut names, &key, &value)?;
     }
-    let before = contents(&scene);
-    scene.settle();
-    compare(&before, &contents(&scene), &names, case.expect)
+    Ok((scene, names, case.expect))
 }
 
 fn put<C: Controller>(
