@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use skep_api::container::Mount;
 use skep_api::ident::NodeId;
 use skep_api::node::{Engine as EngineVersion, Platform, Resources};
 use skep_api::rollout::Revision;
 use skep_api::task::PortStatus;
 use skep_api::time::Timestamp;
+use skep_api::volume::VolumeSpec;
 
 /// A call of the engine on its way.
 pub type Call<'a, T> = BoxFuture<'a, Result<T, EngineError>>;
@@ -98,6 +100,13 @@ pub struct ContainerSpec {
     pub labels: BTreeMap<String, String>,
     /// Its environment, the template's included.
     pub env: BTreeMap<String, String>,
+    /// Its host name; by default the engine chooses one.
+    pub hostname: Option<String>,
+    /// Its mounts, with the names that volumes have in the engine.
+    pub mounts: Vec<Mount>,
+    /// The volumes that must be there before it, by their names in the engine. One that is there already is used, if it was
+    /// created in the same way.
+    pub volumes: BTreeMap<String, VolumeSpec>,
     /// Everything else about it.
     pub revision: Arc<Revision>,
 }

@@ -233,10 +233,10 @@ impl View<'_> {
         let mut actions = self.progress(TaskState::Preparing, None);
         actions.extend(match image::next(&revision.task.image, pin, self.local.image.as_ref()) {
             Step::Fetch(reference) => self.job(Job::Fetch(reference)),
-            Step::Create(image) => {
-                let container = spec::container(&self.world.owner, self.key, self.task, revision, image);
-                self.job(Job::Create(Box::new(container)))
-            }
+            Step::Create(image) => match spec::container(self.world, self.key, self.task, revision, image) {
+                Ok(container) => self.job(Job::Create(Box::new(container))),
+                Err(words) => return self.fail(words, None),
+            },
             Step::Pin(digest) => {
                 let task = (self.key.clone(), self.task.stamp.modified);
                 return vec![Action::Write {

@@ -55,7 +55,7 @@ pub async fn run(
     };
     let mut agent = Agent {
         keeper: SessionKeeper::new(store.clone(), env.clone(), config.clone()),
-        world: World::new(owner),
+        world: World { hostname: config.hostname.clone(), ..World::new(owner) },
         random: env.random(RETRY_RANDOM),
         env,
         store,

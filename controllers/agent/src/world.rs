@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Key, TaskRef};
-use skep_api::node::NodeReport;
-use skep_api::object::Object;
+use skep_api::node::{NodeReport, NodeSpec};
+use skep_api::object::{Object, Typed};
 use skep_api::rollout::Revision;
 use skep_api::task::{Task, TaskStatus};
 use skep_runtime::table::{Entry, Stamp, Table, Versioned};
@@ -35,6 +35,8 @@ pub(crate) enum RevisionState {
 pub(crate) struct World {
     /// Whose containers these are.
     pub(crate) owner: Owner,
+    /// The machine's host name.
+    pub(crate) hostname: String,
     /// Whether everything of etcd has been listed once.
     pub(crate) is_synced: bool,
     /// Where the agent's session was last written, while its lease certainly lives.
@@ -47,6 +49,7 @@ pub(crate) struct World {
     statuses: Table<TaskRef, TaskStatus>,
     reports: Table<NodeId, NodeReport>,
     node: Option<Stamp>,
+    node_spec: Option<Arc<NodeSpec>>,
     locals: BTreeMap<TaskRef, Local>,
     /// Where keys were deleted: an answer of etcd that is on its way may be older than that.
     gone: BTreeMap<Key, i64>,
@@ -56,6 +59,7 @@ impl World {
     pub(crate) fn new(owner: Owner) -> Self {
         Self {
             owner,
+            hostname: String::new(),
             is_synced: false,
             session: None,
             machine: None,
@@ -64,6 +68,7 @@ impl World {
             statuses: Table::default(),
             reports: Table::default(),
             node: None,
+            node_spec: None,
             locals: BTreeMap::new(),
             gone: BTreeMap::new(),
         }
@@ -99,6 +104,11 @@ impl World {
     /// Where the node's spec was created; `None` once people have removed the node.
     pub(crate) fn node_created(&self) -> Option<i64> {
         self.node.map(|stamp| stamp.created)
+    }
+
+    /// What people say of the node, if it can be read.
+    pub(crate) fn node_spec(&self) -> Option<&NodeSpec> {
+        self.node_spec.as_deref()
     }
 
     /// What the agent itself knows of a task.
@@ -246,6 +256,7 @@ impl World {
             Key::Node(node) if *node == self.owner.node => {
                 let was_there = self.node.is_some();
                 self.node = entry.map(|entry| entry.stamp);
+                self.node_spec = entry.and_then(|entry| NodeSpec::from_object(entry.value.as_ref().ok()?));
                 if was_there == entry.is_some() { BTreeSet::new() } else { self.all() }
             }
             Key::NodeReport(node) => {

@@ -27,6 +27,9 @@ impl Bench {
             image: self.image.to_owned(),
             labels: labels.into_iter().collect(),
             env: BTreeMap::from([("SKEP_TASK_NAME".to_owned(), name.to_owned())]),
+            hostname: None,
+            mounts: Vec::new(),
+            volumes: BTreeMap::new(),
             revision: Arc::new(revision(&format!("image: {}, stopGracePeriod: 2s", self.image), host_ports)),
         }
     }
