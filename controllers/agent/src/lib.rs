@@ -3,6 +3,7 @@
 //! It has no cut of the cluster: it follows its own tasks only, and tolerates everything else being away. [`plan`] says
 //! what to do for one task, purely; [`run`] does it, through an [`engine::Engine`] and the store.
 
+pub mod api;
 mod change;
 pub mod docker;
 pub mod engine;
@@ -21,6 +22,7 @@ mod run;
 mod session;
 pub mod simulated;
 mod spec;
+pub mod streams;
 mod world;
 
 pub use error::AgentError;

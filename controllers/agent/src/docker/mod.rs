@@ -3,7 +3,9 @@
 mod container;
 mod create;
 mod error;
+mod hijack;
 mod logs;
+mod streams;
 mod watch;
 
 use std::collections::BTreeMap;
