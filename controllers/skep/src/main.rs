@@ -2,6 +2,8 @@
 
 mod apply;
 mod cli;
+#[allow(dead_code)]
+mod client;
 mod cluster;
 mod cut;
 mod failure;

@@ -1,16 +1,20 @@
 //! `skep agent`: runs this machine's tasks in its Docker.
 
 use std::net::UdpSocket;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use prometheus_client::registry::Registry;
+use skep_agent::api::{NodeApi, Socket};
 use skep_agent::docker::{DEFAULT_HOST, Docker};
+use skep_agent::engine::Owner;
 use skep_agent::{AgentConfig, Readiness};
 use skep_api::node::Role;
 use skep_runtime::process::Health;
 
 use crate::cli::Context;
+use crate::client::socket_of;
 use crate::failure::Failure;
 use crate::host;
 use crate::up::supervisor::AGENT;
@@ -21,6 +25,9 @@ use crate::verb::process::{LogArgs, Process};
 pub(crate) struct Agent {
     #[command(flatten)]
     node: NodeArgs,
+    /// The unix socket on which the node's logs, commands and files are served [default: run/nodes/NODE.sock in the state directory]
+    #[arg(long, value_name = "PATH")]
+    api_socket: Option<PathBuf>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -64,12 +71,26 @@ impl Agent {
                     pid: std::process::id(),
                     readiness,
                 };
+                let socket = self.api_socket.clone().unwrap_or_else(|| socket_of(&state, &node.id));
+                let socket = Socket::bind(socket)
+                    .map_err(|error| Failure::Process { name: AGENT.to_owned(), source: error.into() })?;
+                let owner = Owner { cluster: cluster.clone(), node: node.id.clone() };
                 if node.joined.as_ref() != Some(&cluster) {
                     skep_agent::join(&store, &config, Role::Manager).await.map_err(ended)?;
                     node.joined = Some(cluster);
                     state.set_node(&node)?;
                 }
-                skep_agent::run(env, store, Arc::new(docker()), config, shutdown).await.map_err(ended)
+                let docker = Arc::new(docker());
+                let api = NodeApi::new(docker.clone(), owner).serve(socket);
+                let run = skep_agent::run(env, store, docker, config, shutdown);
+                tokio::select! {
+                    biased;
+                    result = run => result.map_err(ended),
+                    result = api => result.map_err(|error| Failure::Process {
+                        name: AGENT.to_owned(),
+                        source: error.into(),
+                    }),
+                }
             })
             .await
     }
