@@ -25,7 +25,7 @@ pub struct Revision {
     /// The host-mode ports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_ports: Vec<Port>,
-    /// Where its tasks may run.
+    /// Where its tasks were to run when it was made. In force is what the service's spec says now.
     #[serde(default)]
     pub placement: Placement,
     /// The Volume objects that its mounts name, as they were.
@@ -79,7 +79,7 @@ pub enum RolloutState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
-    /// For what, in one word in PascalCase.
+    /// For what, in one word in PascalCase: one of the constants below.
     pub reason: String,
     /// Since when, by the updater's clock.
     pub since: Timestamp,
@@ -92,14 +92,14 @@ pub struct Waiting {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// The task; nothing if a slot never got one.
+    /// The task; nothing if a slot never got one, or if people aborted the update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskName>,
-    /// Its slot.
+    /// Its slot; if people aborted the update, one that was under way.
     pub slot: Slot,
     /// The revision that failed.
     pub revision: u64,
-    /// In one word in PascalCase: `TaskFailed`, `TaskRejected`, `DeadlineExceeded`, `Aborted`, …
+    /// In one word in PascalCase: `TaskFailed`, `TaskRejected`, `TaskCompleted` (too early), `DeadlineExceeded`, `Aborted`.
     pub reason: String,
     /// In a sentence: the engine's words, the exit code, or what it waited for when its time was up.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -132,12 +132,13 @@ pub struct Rollout {
     pub target: u64,
     /// The etcd revision from which the target's failures count.
     pub since: i64,
-    /// The slots that may take the target now.
+    /// The slots that may take the target now. Beside the last batch these are slots that have failed, which do not hold
+    /// the next batch back.
     pub batch: Batch,
     /// What the next step waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
-    /// How many slots were to be updated when it began.
+    /// How many slots were to be updated when it began: what failures are a part of.
     #[serde(default)]
     pub total: u32,
     /// Which batch this is, from 1; 0 before the first.
@@ -146,9 +147,12 @@ pub struct Rollout {
     /// The slots in which a task of the target has failed since `since`. Kept here because history is trimmed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failed: BTreeSet<Slot>,
-    /// What made it pause or go back.
+    /// What made it pause or go back; with `failureAction: continue`, what would have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Whether new slots take `stable` although it is not paused: `update.partition` holds the target to so many slots.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub holds_new: bool,
     /// The `mod_revision` of the Control that was obeyed last: each word is obeyed once.
     #[serde(default, skip_serializing_if = "is_default")]
     pub obeyed: i64,
@@ -210,6 +214,14 @@ impl Revision {
         self.labels = template::named_labels(&self.task, labels);
         self
     }
+
+    /// Whether both make the same containers, so that no task need be replaced. `placement` is only a record: tasks are
+    /// held to the placement of the service's spec as it is (SwarmKit's `IsTaskDirty`), and `version` tells nothing.
+    pub fn makes_same_containers(&self, other: &Self) -> bool {
+        let Self { service, task, host_ports, placement: _, volumes, labels, version: _ } = self;
+        (service, task, host_ports, volumes, labels)
+            == (&other.service, &other.task, &other.host_ports, &other.volumes, &other.labels)
+    }
 }
 
 impl Batch {
@@ -243,10 +255,41 @@ impl Rollout {
         revision == self.target || Some(revision) == self.stable
     }
 
-    /// Whether new tasks in new slots take `stable`: the target is held or withdrawn.
+    /// Whether tasks in new slots take `stable`: the rollout is paused, or a partition holds the target to its canaries.
     pub fn is_held(&self) -> bool {
+        self.holds_new || self.is_paused()
+    }
+
+    /// Whether nothing moves until people say so.
+    pub fn is_paused(&self) -> bool {
         matches!(self.state, RolloutState::Paused | RolloutState::RollbackPaused)
     }
+
+    /// Whether people paused it, by `paused` of their Control: it goes on when that is taken back. What a failure paused
+    /// goes on by `resume`.
+    pub fn is_paused_by_people(&self) -> bool {
+        self.is_paused() && self.waits_for(Waiting::PAUSED)
+    }
+
+    /// Whether it waits for `reason`, one of the constants of [`Waiting`].
+    pub fn waits_for(&self, reason: &str) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.reason == reason)
+    }
+}
+
+impl Waiting {
+    /// Until the slots of the batch run the target; `until` is the deadline.
+    pub const BATCH: &'static str = "Batch";
+    /// Until `delay` after the batch is over.
+    pub const DELAY: &'static str = "Delay";
+    /// Until every slot has been watched for `monitor`.
+    pub const MONITOR: &'static str = "Monitor";
+    /// Until `partition` is raised or left out.
+    pub const PARTITION: &'static str = "Partition";
+    /// Until people take their `paused` back.
+    pub const PAUSED: &'static str = "Paused";
+    /// Until a Control or a Volume that does not decode is mended.
+    pub const INVALID: &'static str = "Invalid";
 }
 
 #[cfg(test)]
@@ -268,6 +311,7 @@ mod tests {
             batch_number: 1,
             failed: BTreeSet::new(),
             failure: None,
+            holds_new: false,
             obeyed: 0,
             state: RolloutState::Updating,
             message: String::new(),
@@ -302,5 +346,23 @@ mod tests {
         assert_eq!(rollout.revision_of(&SLOT, &new), 1);
         rollout.stable = None;
         assert_eq!(rollout.revision_of(&SLOT, &new), 3);
+    }
+
+    #[test]
+    fn a_new_slot_takes_the_stable_revision_while_a_partition_holds_the_target() {
+        let mut rollout = rollout(&[1]);
+        rollout.holds_new = true;
+        assert_eq!(rollout.revision_of(&Slot::Number(9), &SlotRevisions::default()), 1);
+        assert_eq!(rollout.revision_of(&SLOT, &slot(1, &[1], Some(1))), 3, "a canary moves");
+    }
+
+    #[test]
+    fn a_pause_of_people_is_told_from_one_by_a_failure() {
+        let mut rollout = rollout(&[1]);
+        rollout.state = RolloutState::Paused;
+        assert!(rollout.is_paused() && !rollout.is_paused_by_people());
+        rollout.waiting =
+            Some(Waiting { reason: Waiting::PAUSED.to_owned(), since: Timestamp::default(), until: None });
+        assert!(rollout.is_paused_by_people());
     }
 }

@@ -86,6 +86,7 @@ pub(crate) fn begin(
     let rollout = Rollout {
         batch_number: 1,
         failure: None,
+        holds_new: false,
         obeyed: 0,
         service: scope.name.clone(),
         observed_version: scope.service.stamp.modified,

@@ -65,6 +65,7 @@ impl Shop {
         let rollout = Rollout {
             batch_number: 1,
             failure: None,
+            holds_new: false,
             obeyed: 0,
             service: web(),
             observed_version: 0,
