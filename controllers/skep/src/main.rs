@@ -10,6 +10,8 @@ mod failure;
 mod host;
 mod output;
 mod progress;
+#[cfg(test)]
+mod testing;
 mod up;
 mod verb;
 mod view;

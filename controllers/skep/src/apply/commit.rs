@@ -48,12 +48,31 @@ pub(crate) struct Writer<'a> {
     env: &'a Env,
     random: fastrand::Rng,
     actor: String,
+    message: Option<String>,
+}
+
+impl Report {
+    /// Nothing yet, by `writer`.
+    pub(crate) fn by(writer: &Writer<'_>) -> Self {
+        Self { actor: writer.actor.clone(), ..Self::default() }
+    }
 }
 
 impl<'a> Writer<'a> {
     /// A writer on `store`.
     pub(crate) fn new(store: &'a Store, env: &'a Env) -> Self {
-        Self { store, env, random: env.random(PURPOSE_CHANGE), actor: host::person() }
+        Self { store, env, random: env.random(PURPOSE_CHANGE), actor: host::person(), message: None }
+    }
+
+    /// The same, with words of the person's own; else the command line is noted.
+    pub(crate) fn saying(mut self, message: &str) -> Self {
+        self.message = Some(message.to_owned());
+        self
+    }
+
+    /// Who is noted as the author.
+    pub(crate) fn actor(&self) -> &str {
+        &self.actor
     }
 
     /// Applies `documents`.
@@ -61,7 +80,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// Those of [`plan::plan`], before anything is written; [`Failure::Conflict`] if others kept writing.
     pub(crate) async fn apply(&mut self, documents: &[Located<Manifest>]) -> Result<Report, Failure> {
-        let mut report = Report { actor: self.actor.clone(), ..Report::default() };
+        let mut report = Report::by(self);
         for _ in 0..TRIES_MAX {
             let rest = documents.get(report.objects.len()..).unwrap_or_default();
             let plans = self.plan(rest).await?;
@@ -126,7 +145,7 @@ impl<'a> Writer<'a> {
                 time: now,
                 actor: self.actor.clone(),
                 manager: MANAGER.to_owned(),
-                message: host::command_line(),
+                message: self.message.clone().unwrap_or_else(host::command_line),
                 objects,
             };
             txn = txn

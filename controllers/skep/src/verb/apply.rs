@@ -1,15 +1,10 @@
 //! `skep apply`: makes the cluster hold what files describe, and waits until it runs.
 
 use clap::Args;
-use skep_api::manifest::Manifest;
-use skep_api::time::Span;
 
-use crate::apply::commit::{Report, Writer};
-use crate::apply::show;
 use crate::cli::Context;
 use crate::failure::Failure;
-use crate::output;
-use crate::progress::{self, Goal};
+use crate::verb::edit::{MessageArgs, WaitArgs};
 use crate::verb::files::Files;
 
 /// Create or change what files describe, and wait until it runs
@@ -17,12 +12,10 @@ use crate::verb::files::Files;
 pub(crate) struct Apply {
     #[command(flatten)]
     files: Files,
-    /// Return as soon as it is written
-    #[arg(long)]
-    detach: bool,
-    /// How long to wait until it runs
-    #[arg(long, value_name = "TIME", default_value = "5m")]
-    timeout: Span,
+    #[command(flatten)]
+    message: MessageArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 impl Apply {
@@ -30,20 +23,7 @@ impl Apply {
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
         let documents = self.files.read()?;
         let store = context.cluster.connect(&context.env).await?;
-        let report = Writer::new(&store, &context.env).apply(&documents).await?;
-        output::print(&show::report(&report))?;
-        if self.detach {
-            return Ok(());
-        }
-        progress::ready(&store, goals(&report), self.timeout).await
+        let report = self.message.writer(&store, context).apply(&documents).await?;
+        self.wait.finish(&store, &report).await
     }
-}
-
-/// The services of a report, as versions to wait for.
-fn goals(report: &Report) -> Vec<Goal> {
-    let goals = report.objects.iter().filter_map(|object| match &object.planned.object {
-        Manifest::Service(service) => Some(Goal::new(service.reference(), object.version)),
-        Manifest::Volume(_) | Manifest::Node { .. } => None,
-    });
-    goals.collect()
 }

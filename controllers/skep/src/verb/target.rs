@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use skep_api::ident::{Name, NodeId, Stack};
-use skep_api::key::ServiceRef;
+use skep_api::key::{Key, ServiceRef};
 use skep_store::{Store, Update};
 
 use crate::cut::Cut;
@@ -57,17 +57,33 @@ pub(crate) fn service(stack: &str, name: &str) -> Result<ServiceRef, Failure> {
     Ok(ServiceRef::new(stack.parse::<Stack>()?, name.parse::<Name>()?))
 }
 
-/// The node that is called `name`, by people or by its id.
+/// The node that is called `name`: by its id, by the name that people gave it, or by the unique beginning of either
+/// (Docker's order).
 ///
 /// # Errors
-/// [`Failure::NotFound`], with what might be meant.
+/// [`Failure::NotFound`] with what might be meant, [`Failure::Argument`] if several are.
 pub(crate) async fn node(store: &Store, name: &str) -> Result<NodeId, Failure> {
     let all = all(store, Kind::Nodes).await?;
-    let found = all.iter().find(|item| item.names.iter().any(|known| known == name));
-    match found {
-        Some(item) => Ok(item.name().parse()?),
-        None => Err(Failure::NotFound(missing(Kind::Nodes, None, name, &all))),
+    pick(name, &all)
+}
+
+fn pick(name: &str, all: &[Item]) -> Result<NodeId, Failure> {
+    let by_id = |item: &&Item| item.name() == name;
+    let by_name = |item: &&Item| item.names.iter().any(|known| known == name);
+    let by_prefix = |item: &&Item| item.names.iter().any(|known| known.starts_with(name));
+    for is_meant in [&by_id as &dyn Fn(&&Item) -> bool, &by_name, &by_prefix] {
+        let found: Vec<&Item> = all.iter().filter(|item| is_meant(item)).collect();
+        match found.as_slice() {
+            [] => {}
+            [item] => return Ok(item.name().parse()?),
+            several => {
+                let names: Vec<String> = several.iter().map(|item| item.names.join(" ")).collect();
+                let rule = format!("several nodes are called so ({}): use an id", names.join(", "));
+                return Err(Failure::Argument { argument: name.to_owned(), rule });
+            }
+        }
     }
+    Err(Failure::NotFound(missing(Kind::Nodes, None, name, all)))
 }
 
 /// That services are not there, with what might be meant.
@@ -77,6 +93,19 @@ pub(crate) async fn no_services(store: &Store, services: &[ServiceRef]) -> Failu
         .iter()
         .flat_map(|service| missing(Kind::Services, Some(&service.stack), service.name.as_str(), &all));
     Failure::NotFound(lines.collect())
+}
+
+/// That objects are not there, with what might be meant.
+pub(crate) async fn missing_keys(store: &Store, keys: &[&Key]) -> Failure {
+    let mut services = Vec::new();
+    let mut lines = Vec::new();
+    for key in keys {
+        match key {
+            Key::Service(service) => services.push(service.clone()),
+            other => lines.push(format!("{other} is not there")),
+        }
+    }
+    if services.is_empty() { Failure::NotFound(lines) } else { no_services(store, &services).await }
 }
 
 async fn all(store: &Store, kind: Kind) -> Result<Vec<Item>, Failure> {
@@ -120,6 +149,31 @@ mod tests {
         for wrong in ["web", "svc/", "servce/web"] {
             assert!(wrong.parse::<Target>().is_err(), "{wrong}");
         }
+    }
+
+    fn node(id: &str, name: &str) -> Item {
+        Item {
+            kind: Kind::Nodes,
+            stack: None,
+            names: vec![id.to_owned(), name.to_owned()],
+            part_of: Vec::new(),
+            labels: skep_api::service::Labels::new(),
+            cells: Vec::new(),
+            document: serde_json::Value::Null,
+        }
+    }
+
+    /// Swarm 12.25: the order of a look-up is id, name, prefix, and two that fit are an error.
+    #[test]
+    fn a_node_is_found_by_id_then_name_then_the_unique_beginning_of_either() {
+        let all = [node("aaaaaaaaaaaa", "n1"), node("aabbbbbbbbbb", "n10"), node("cccccccccccc", "aa")];
+        let found = |name| pick(name, &all).map(|id| id.to_string());
+        assert_eq!(found("aaaaaaaaaaaa").unwrap(), "aaaaaaaaaaaa");
+        assert_eq!(found("n1").unwrap(), "aaaaaaaaaaaa", "a name in full is not ambiguous");
+        assert_eq!(found("aa").unwrap(), "cccccccccccc", "a name goes before a prefix");
+        assert_eq!(found("aab").unwrap(), "aabbbbbbbbbb");
+        assert!(matches!(found("a"), Err(Failure::Argument { .. })));
+        assert!(matches!(found("x"), Err(Failure::NotFound(_))));
     }
 
     #[test]
