@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod api;
 mod engine;
 mod registry;
 mod rig;
