@@ -8,6 +8,7 @@ use skep_runtime::plan::Plan;
 use skep_runtime::tasks::Run;
 
 use crate::change::{Change, Create};
+use crate::policy::Tally;
 use crate::scope::Scope;
 use crate::slots::SlotView;
 
@@ -15,21 +16,25 @@ use crate::slots::SlotView;
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub(crate) cause: Cause,
-    /// The task that must have ended before this one starts.
+    /// The task that it takes over from.
     pub(crate) replaces: Option<TaskName>,
     /// Whether there is something to wait for before it starts.
     pub(crate) waits: bool,
     pub(crate) start_after: Option<Timestamp>,
-    pub(crate) restarts: u32,
-    pub(crate) streak: u32,
+    pub(crate) tally: Tally,
 }
 
 impl Origin {
     /// A task that starts when `predecessor`, if there is one, has ended.
-    pub(crate) fn after(cause: Cause, predecessor: Option<&Run<'_>>) -> Self {
+    pub(crate) fn after(cause: Cause, predecessor: Option<&Run<'_>>, tally: Tally) -> Self {
         let replaces = predecessor.map(|run| run.at.name.clone());
         let waits = predecessor.is_some_and(Run::is_alive);
-        Self { cause, replaces, waits, start_after: None, restarts: 0, streak: 0 }
+        Self { cause, replaces, waits, start_after: None, tally }
+    }
+
+    /// A task that starts beside `predecessor`, which goes on until this one runs.
+    pub(crate) fn beside(cause: Cause, predecessor: &Run<'_>, tally: Tally) -> Self {
+        Self { waits: false, ..Self::after(cause, Some(predecessor), tally) }
     }
 }
 
@@ -37,36 +42,46 @@ impl Origin {
 pub(crate) fn create(scope: &Scope<'_>, slot: &Slot, revision: u64, origin: Origin) -> Create {
     let name = TaskName::new(&scope.name.name, &slot.to_string(), scope.at.cut);
     let waits = origin.waits || origin.start_after.is_some();
+    let mut because = scope.unchanged();
+    because.extend(scope.dependencies.iter().cloned());
     Create {
         at: TaskRef { place: Place::Pending, stack: scope.name.stack.clone(), name },
         task: Task {
-            attempts: Vec::new(),
-            created: Timestamp::default(),
             uid: scope.uid.clone(),
             service: scope.name.clone(),
             slot: slot.clone(),
             revision,
-            desired: if waits { DesiredState::Ready } else { DesiredState::Running },
+            desired: if waits { DesiredState::Ready } else { scope.goal() },
             cause: origin.cause,
             replaces: origin.replaces,
             start_after: origin.start_after,
-            restarts: origin.restarts,
-            streak: origin.streak,
+            created: scope.at.now,
+            restarts: origin.tally.restarts,
+            attempts: origin.tally.attempts,
+            streak: origin.tally.streak,
         }
         .into(),
-        because: scope.unchanged(),
+        because,
     }
+}
+
+/// What a new task of `revision` is told of those before it that did not fail: what the newest one was told, if it has
+/// the same revision. So neither an eviction nor a node that was away gives attempts back, and another revision has all.
+pub(crate) fn carried(slot: &SlotView<'_>, revision: u64) -> Tally {
+    let newest = slot.kept().next_back().filter(|run| run.task.revision == revision);
+    newest.map(|run| Tally::of(&run.task.value)).unwrap_or_default()
 }
 
 /// Gives a slot that wants nothing a task, once the rollout speaks of the spec as it is. A task that still stops in
 /// the slot is waited for by the new one; while several stop, none is made.
-pub(crate) fn fill(scope: &Scope<'_>, slot: &SlotView<'_>, plan: &mut Plan<Change>) {
-    let revision = scope.rollout.revision_of(&slot.slot, &slot.revisions());
+pub(crate) fn fill(scope: &Scope<'_>, slot: &SlotView<'_>, revision: u64, plan: &mut Plan<Change>) {
     let alive = slot.alive_besides(None);
     if !scope.is_rollout_current() || !scope.rollout.may_make(revision) || alive.len() > 1 {
         return;
     }
-    let cause = if slot.kept().next().is_none() { Cause::New } else { Cause::Update };
-    let origin = Origin::after(cause, alive.first().copied());
+    let newest = slot.kept().next_back();
+    let cause =
+        if newest.is_none_or(|run| run.task.revision == revision) { Cause::New } else { Cause::Update };
+    let origin = Origin::after(cause, alive.first().copied(), carried(slot, revision));
     plan.write(Change::Create(create(scope, &slot.slot, revision, origin)));
 }

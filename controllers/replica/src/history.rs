@@ -8,6 +8,8 @@ use skep_runtime::plan::{Guard, Plan};
 use skep_runtime::tasks::Run;
 
 use crate::change::{Change, Forget, Stop};
+use crate::job;
+use crate::scope::Scope;
 use crate::slots::SlotView;
 
 /// Forgets every task that was to be removed and has ended.
@@ -21,12 +23,17 @@ pub(crate) fn forget_removed(service: &Guard, slots: &BTreeMap<Slot, SlotView<'_
     }
 }
 
-/// Forgets the oldest ended tasks of a slot, down to the limit, which keeps at least the newest.
-pub(crate) fn trim(service: &Guard, slot: &SlotView<'_>, plan: &mut Plan<Change>) {
-    let ended = |run: &&Run<'_>| run.is_ended() && run.task.desired == DesiredState::Shutdown;
-    let excess = slot.runs.iter().filter(ended).count().saturating_sub(TASK_HISTORY_LIMIT);
+/// Forgets the oldest ended tasks of a slot, down to the limit, which keeps at least the newest. With a limit of attempts,
+/// all of them can be seen. What completed a slot of a job stays, or it would be run again.
+pub(crate) fn trim(scope: &Scope<'_>, slot: &SlotView<'_>, plan: &mut Plan<Change>) {
+    let attempts = scope.spec().restart.max_attempts as usize;
+    let limit = TASK_HISTORY_LIMIT.max(if attempts == 0 { 0 } else { attempts.saturating_add(1) });
+    let is_needed = |run: &Run<'_>| scope.is_job() && job::is_the_end(run, scope.rollout.target);
+    let ended =
+        |run: &&Run<'_>| run.is_ended() && run.task.desired == DesiredState::Shutdown && !is_needed(run);
+    let excess = slot.runs.iter().filter(ended).count().saturating_sub(limit);
     for run in slot.runs.iter().filter(ended).take(excess) {
-        plan.write(forget(run, service));
+        plan.write(forget(run, &scope.spec_unchanged()));
     }
 }
 

@@ -1,16 +1,25 @@
 //! replica: the only one who creates, stops and deletes tasks. It also writes the summary of each service.
 //!
-//! [`plan`](mod@plan) walks over the slots of one service; what happens within a slot is in [`restart`] and [`update`],
-//! which slots there are in [`scale`], what is forgotten in [`history`] and [`sweep`], what people are told in [`status`].
+//! [`plan`](mod@plan) walks over the slots of one service. Which slots there are is in [`standing`] and [`scale`]; what
+//! happens within a slot in [`create`], [`restart`] (by the [`policy`]), [`update`], [`evict`] and [`job`]; when a service
+//! may begin in [`depends`]; what is forgotten in [`history`] and [`sweep`]; what people are told in [`status`].
 
+mod budget;
+mod census;
 pub mod change;
+mod crash;
 mod create;
+mod depends;
+mod evict;
 mod history;
+mod job;
 mod plan;
+mod policy;
 mod restart;
 mod scale;
 mod scope;
 mod slots;
+mod standing;
 mod status;
 mod sweep;
 mod update;

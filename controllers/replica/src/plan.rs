@@ -5,18 +5,23 @@ use std::collections::BTreeMap;
 use skep_api::key::ServiceRef;
 use skep_api::task::{DesiredState, Slot};
 use skep_runtime::controller::Moment;
-use skep_runtime::plan::Plan;
+use skep_runtime::plan::{Guard, Plan};
 use skep_runtime::tasks::Run;
 
+use crate::budget::Budget;
 use crate::change::{Change, Stop};
 use crate::create;
+use crate::depends;
+use crate::evict;
 use crate::history;
+use crate::job::{self, Progress};
 use crate::restart;
 use crate::scale;
 use crate::scope::{Scope, spec_unchanged};
-use crate::slots::{self, SlotView};
+use crate::slots::{self, Cast, SlotView};
+use crate::standing::{self, Standing};
 use crate::status;
-use crate::update::{self, Budget};
+use crate::update;
 use crate::world::World;
 
 /// Plans the service named `name`, which may be gone.
@@ -34,58 +39,129 @@ pub(crate) fn plan(world: &World, name: &ServiceRef, at: Moment) -> Plan<Change>
     };
     let slots = slots::of(&world.tasks, uid, name);
     let rollout = world.rollouts.get(uid);
-    if let Some(rollout) = rollout {
-        plan_slots(&Scope { name, uid, service, rollout, at }, &slots, &mut plan);
+    let standings = standing::of(&world.tasks, &service.spec, rollout.map(|rollout| rollout.target), &slots);
+    let gate = depends::gate(world, name, at, &mut plan);
+    if let Some(rollout) = rollout.filter(|_| !gate.is_closed()) {
+        let dependencies = &gate.guards;
+        let scope = Scope { name, uid, service, rollout, tasks: &world.tasks, dependencies, at };
+        plan_slots(&scope, &slots, &standings, &mut plan);
     }
     if rollout.is_some() || world.rollouts.invalid(uid).is_none() {
         history::forget_removed(&spec_unchanged(name, service), &slots, &mut plan);
     }
-    status::report(world, name, uid, &slots, at, &mut plan);
+    status::report(
+        world,
+        name,
+        &status::View { slots: &slots, standings: &standings, gate: &gate },
+        at,
+        &mut plan,
+    );
     plan
 }
 
-fn plan_slots(scope: &Scope<'_>, slots: &BTreeMap<Slot, SlotView<'_>>, plan: &mut Plan<Change>) {
-    let surplus = scale::surplus(slots, scope.spec().replicas);
-    let kept = || slots.values().filter(|slot| slot.is_kept() && !surplus.contains(&slot.slot));
-    let mut budget = Budget::new(scope.spec().update.parallelism, kept());
-    for slot in slots.values().filter(|slot| surplus.contains(&slot.slot)) {
-        scale::remove(scope, slot, plan);
-    }
-    for slot in kept().filter(|slot| slot.damaged.is_none()) {
-        step(scope, slot, &mut budget, plan);
-        history::trim(&scope.spec_unchanged(), slot, plan);
-    }
-    for slot in scale::missing(slots, scope.spec().replicas) {
-        match slots.get(&slot) {
-            Some(emptying) => create::fill(scope, emptying, plan),
-            None => create::fill(scope, &SlotView::empty(slot), plan),
+fn plan_slots(
+    scope: &Scope<'_>,
+    slots: &BTreeMap<Slot, SlotView<'_>>,
+    standings: &BTreeMap<Slot, Standing>,
+    plan: &mut Plan<Change>,
+) {
+    let is_wanted = |slot: &&SlotView<'_>| standings.get(&slot.slot) == Some(&Standing::Wanted);
+    let mut budget = Budget::new(scope, slots.values().filter(is_wanted));
+    let mut room = job::room(scope, slots, standings);
+    for (slot, standing) in standings {
+        let empty;
+        let slot = if let Some(slot) = slots.get(slot) {
+            slot
+        } else {
+            empty = SlotView::empty(slot.clone());
+            &empty
+        };
+        if slot.damaged.is_some() {
+            continue;
         }
+        match standing {
+            Standing::Surplus => {
+                scale::remove(scope, slot, plan);
+                continue;
+            }
+            Standing::Vacated(because) => vacate(scope, slot, because, plan),
+            Standing::Wanted if scope.is_job() => step_of_job(scope, slot, &mut budget, &mut room, plan),
+            Standing::Wanted => {
+                let revision = scope.rollout.revision_of(&slot.slot, &slot.revisions());
+                step(scope, slot, revision, &mut budget, plan);
+            }
+            Standing::Frozen => {}
+        }
+        history::trim(scope, slot, plan);
+    }
+}
+
+/// Stops what a global service has on a node that is none of its nodes now. What has ended there is not followed meanwhile.
+fn vacate(scope: &Scope<'_>, slot: &SlotView<'_>, because: &[Guard], plan: &mut Plan<Change>) {
+    for run in slot.wanted().filter(|run| !run.is_ended()) {
+        let because = [&[scope.spec_unchanged()], because].concat();
+        plan.write(Change::Stop(Stop::new(run, DesiredState::Shutdown, because)));
+    }
+}
+
+fn step_of_job(
+    scope: &Scope<'_>,
+    slot: &SlotView<'_>,
+    budget: &mut Budget,
+    room: &mut u32,
+    plan: &mut Plan<Change>,
+) {
+    if job::has_earlier(scope, slot) {
+        job::remove_earlier(scope, slot, plan);
+        return;
+    }
+    match job::progress_of(scope, slot) {
+        Progress::Done => job::rest(scope, slot, plan),
+        Progress::Failed => {}
+        Progress::UnderWay => step(scope, slot, scope.rollout.target, budget, plan),
+        Progress::Open if *room > 0 => {
+            *room -= 1;
+            create::fill(scope, slot, scope.rollout.target, plan);
+        }
+        Progress::Open => {}
     }
 }
 
 /// The next step in one slot: at most one, so that each stands on what the last one led to.
-fn step(scope: &Scope<'_>, slot: &SlotView<'_>, budget: &mut Budget, plan: &mut Plan<Change>) {
-    let revision = scope.rollout.revision_of(&slot.slot, &slot.revisions());
-    if let Some(extra) = slot.extra() {
-        plan.write(Change::Stop(Stop::new(extra, DesiredState::Shutdown, scope.unchanged())));
+fn step(scope: &Scope<'_>, slot: &SlotView<'_>, revision: u64, budget: &mut Budget, plan: &mut Plan<Change>) {
+    let Cast { current, next, extra } = slot.cast(revision);
+    if let Some(extra) = extra {
+        let mut because = [scope.unchanged(), vec![extra.status_unchanged()]].concat();
+        because.extend(
+            current.into_iter().flat_map(|current| [current.unchanged(), current.status_unchanged()]),
+        );
+        plan.write(Change::Stop(Stop::new(extra, DesiredState::Shutdown, because)));
         return;
     }
-    match (slot.current(), slot.staged()) {
-        (None, None) => create::fill(scope, slot, plan),
+    match (current, next) {
+        (None, None) => create::fill(scope, slot, revision, plan),
         (Some(current), None) if !current.is_alive() => {
             restart::succeed(scope, slot, current, revision, plan);
         }
         (Some(current), None) if current.task.revision != revision => {
             update::stage(scope, slot, current, revision, plan);
         }
+        (Some(current), None) if current.eviction.is_some() => {
+            evict::leave(scope, slot, current, budget, plan);
+        }
         (Some(_), None) => {}
-        (current, Some(staged)) if update::is_obsolete(staged, current, revision) => {
-            plan.write(Change::Stop(Stop::new(staged, DesiredState::Shutdown, scope.unchanged())));
+        (current, Some(next)) if update::is_obsolete(next, current, revision) => {
+            let mut because = scope.unchanged();
+            because.extend(current.map(Run::eviction_unchanged));
+            plan.write(Change::Stop(Stop::new(next, DesiredState::Shutdown, because)));
         }
-        (current, Some(staged)) if !staged.is_alive() && current.is_none_or(Run::is_alive) => {
-            restart::succeed(scope, slot, staged, revision, plan);
+        (current, Some(next)) if !next.is_alive() && current.is_none_or(Run::is_alive) => {
+            restart::succeed(scope, slot, next, revision, plan);
         }
-        (Some(current), Some(staged)) => update::hand_over(scope, current, staged, budget, plan),
-        (None, Some(staged)) => restart::promote(slot, staged, scope.at.now, plan),
+        (_, Some(next)) if next.is_alive() && next.eviction.is_some() => {
+            evict::turn_away(scope, slot, next, plan);
+        }
+        (Some(current), Some(next)) => update::take_over(scope, slot, (current, next), budget, plan),
+        (None, Some(next)) => restart::promote(scope, slot, next, None, plan),
     }
 }

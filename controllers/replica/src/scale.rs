@@ -24,7 +24,7 @@ enum Worth {
 
 /// The slots that are too many for `replicas`.
 pub(crate) fn surplus(slots: &BTreeMap<Slot, SlotView<'_>>, replicas: u32) -> BTreeSet<Slot> {
-    let kept: Vec<&SlotView<'_>> = slots.values().filter(|slot| slot.is_kept()).collect();
+    let kept: Vec<&SlotView<'_>> = kept(slots).collect();
     let excess = kept.len().saturating_sub(replicas as usize);
     let mut candidates: Vec<&SlotView<'_>> = kept.into_iter().filter(|slot| slot.damaged.is_none()).collect();
     if excess == 0 {
@@ -38,6 +38,10 @@ pub(crate) fn surplus(slots: &BTreeMap<Slot, SlotView<'_>>, replicas: u32) -> BT
     }
     worths.sort();
     worths.into_iter().take(excess).map(Worth::into_slot).collect()
+}
+
+fn kept<'s, 'a>(slots: &'s BTreeMap<Slot, SlotView<'a>>) -> impl Iterator<Item = &'s SlotView<'a>> {
+    slots.values().filter(|slot| slot.slot.number().is_some() && slot.is_kept())
 }
 
 fn worth<'a>(slot: &SlotView<'a>, on_node: &mut BTreeMap<&'a NodeId, usize>) -> Worth {
@@ -66,7 +70,7 @@ impl Worth {
 
 /// The lowest unused slots, as many as are missing from `replicas`.
 pub(crate) fn missing(slots: &BTreeMap<Slot, SlotView<'_>>, replicas: u32) -> Vec<Slot> {
-    let kept = slots.values().filter(|slot| slot.is_kept()).count();
+    let kept = kept(slots).count();
     let is_free = |slot: &Slot| slots.get(slot).is_none_or(|slot| !slot.is_kept());
     let count = (replicas as usize).saturating_sub(kept);
     (1..=u32::MAX).map(Slot::Number).filter(is_free).take(count).collect()

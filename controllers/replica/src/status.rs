@@ -7,26 +7,41 @@ use skep_api::ident::Uid;
 use skep_api::key::ServiceRef;
 use skep_api::object::Service;
 use skep_api::rollout::{Batch, Rollout, RolloutState};
-use skep_api::service::{ServiceStatus, UpdateStatus};
+use skep_api::service::{JobStatus, ServiceStatus, UpdateStatus};
 use skep_api::task::Slot;
 use skep_api::time::Timestamp;
 use skep_runtime::controller::Moment;
 use skep_runtime::plan::{Expect, Plan};
 use skep_runtime::table::Versioned;
 
+use crate::census;
 use crate::change::{Change, Report};
+use crate::crash;
+use crate::depends::{CONDITION, Gate};
+use crate::scope::is_job;
 use crate::slots::SlotView;
+use crate::standing::Standing;
 use crate::waiting;
 use crate::world::World;
 
+/// What a plan has found out of a service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'v, 'a> {
+    pub(crate) slots: &'v BTreeMap<Slot, SlotView<'a>>,
+    pub(crate) standings: &'v BTreeMap<Slot, Standing>,
+    pub(crate) gate: &'v Gate,
+}
+
 /// What the summary is made of.
 struct Facts<'a> {
-    replicas: u32,
+    desired: u32,
     running: u32,
     updated: u32,
     version: i64,
     rollout: Option<&'a Versioned<Rollout>>,
     is_rollout_damaged: bool,
+    job: Option<JobStatus>,
+    gate: &'a Gate,
     /// The first slot without a task that serves: what it waits for, and whether that is a node.
     waits: Option<waiting::Waits>,
     /// How many more slots wait.
@@ -39,21 +54,22 @@ struct Facts<'a> {
 pub(crate) fn report(
     world: &World,
     name: &ServiceRef,
-    uid: &Uid,
-    slots: &BTreeMap<Slot, SlotView<'_>>,
+    view: &View<'_, '_>,
     at: Moment,
     plan: &mut Plan<Change>,
 ) {
-    let Some(service) = world.services.get(name) else { return };
-    let facts = Facts::gather(world, name, uid, service, slots);
+    let (Some(service), Some(uid)) = (world.services.get(name), world.services.uid(name)) else { return };
     let mut status = previous(world, name, service.stamp.created);
+    let facts = Facts::gather(world, name, uid, service, view, status.job.as_ref(), at.now);
     status.observed_version = service.stamp.modified;
-    status.desired = facts.replicas;
+    status.desired = facts.desired;
     status.running = facts.running;
     status.updated = facts.updated;
     status.revision = facts.rollout.map(|rollout| rollout.target);
     status.update = facts.rollout.map(|rollout| update(rollout));
+    status.job.clone_from(&facts.job);
     facts.judge(&mut status, at.now);
+    crash::tell(name, service, view, at.now, &mut status.conditions, plan);
     write(world, name, service.stamp.created, status, plan);
 }
 
@@ -111,29 +127,47 @@ impl<'a> Facts<'a> {
         name: &ServiceRef,
         uid: &Uid,
         service: &Versioned<Service>,
-        slots: &BTreeMap<Slot, SlotView<'_>>,
+        view: &View<'a, '_>,
+        previous: Option<&JobStatus>,
+        now: Timestamp,
     ) -> Self {
         let rollout = world.rollouts.get(uid);
         let target = rollout.map(|rollout| rollout.target);
-        let serving = || slots.values().filter_map(SlotView::serving);
+        let serving = || view.slots.values().filter_map(SlotView::serving);
         let is_updated = |revision: u64| Some(revision) == target;
-        let kept: Vec<&SlotView<'_>> = slots.values().filter(|slot| slot.is_kept()).collect();
-        let mut waits = kept.iter().filter_map(|slot| waiting::of(name, slot));
-        let first = waits.next();
+        let job = target.filter(|_| is_job(&service.spec));
+        let job = job.map(|target| census::job(&service.spec, view, target, previous, now));
+        let waits = |slot: &&SlotView<'_>| {
+            view.standings.get(&slot.slot) == Some(&Standing::Wanted)
+                && slot.is_kept()
+                && !(job.is_some()
+                    && target.is_some_and(|target| census::is_settled(&service.spec, slot, target, now)))
+        };
+        let mut waits: Vec<waiting::Waits> = view
+            .slots
+            .values()
+            .filter(waits)
+            .filter_map(|slot| waiting::of(name, slot, service, rollout, now))
+            .collect();
+        waits.sort_by_key(|waits| waits.is_final);
+        let more = waits.len().saturating_sub(1);
         Self {
-            replicas: service.spec.replicas,
+            desired: census::desired(&service.spec, view, job.as_ref()),
             running: count(serving()),
             updated: count(serving().filter(|run| is_updated(run.task.revision))),
             version: service.stamp.modified,
             rollout,
             is_rollout_damaged: world.rollouts.invalid(uid).is_some(),
-            more: waits.count(),
-            waits: first,
-            leaving: slots.values().filter(|slot| !slot.is_kept()).count(),
+            job,
+            gate: view.gate,
+            more,
+            waits: waits.into_iter().next(),
+            leaving: view.slots.values().filter(|slot| !slot.is_kept()).count(),
         }
     }
 
     fn judge(&self, status: &mut ServiceStatus, now: Timestamp) {
+        let has_gate = self.gate.closed.is_some() || condition::find(&status.conditions, CONDITION).is_some();
         let mut set = |kind, (truth, reason, message): (Truth, &str, String)| {
             condition::set(&mut status.conditions, kind, truth, reason, &message, now);
         };
@@ -143,6 +177,15 @@ impl<'a> Facts<'a> {
         set("Progressing", progressing.clone());
         set("Available", self.available());
         set("Ready", self.ready(progressing));
+        if has_gate || !self.gate.guards.is_empty() {
+            set(
+                CONDITION,
+                match &self.gate.closed {
+                    Some((reason, message)) => (Truth::False, *reason, message.clone()),
+                    None => (Truth::True, "Met", String::new()),
+                },
+            );
+        }
     }
 
     fn placed(&self) -> (Truth, &'static str, String) {
@@ -159,22 +202,29 @@ impl<'a> Facts<'a> {
         let Some(rollout) = self.rollout.filter(|rollout| rollout.observed_version == self.version) else {
             return (Truth::True, "SpecChanged", "waits for the updater to look at the spec".to_owned());
         };
+        if let Some((reason, message)) = &self.gate.closed {
+            return (Truth::True, reason, message.clone());
+        }
         if let Some(waits) = &self.waits {
-            return (Truth::True, waits.reason, self.told(waits));
+            let truth = if waits.is_final { Truth::False } else { Truth::True };
+            return (truth, waits.reason, self.told(waits));
+        }
+        if let Some(job) = &self.job {
+            return progress_of(job);
         }
         if rollout.state == RolloutState::Updating {
-            let message = format!("{} of {} run revision {}", self.updated, self.replicas, rollout.target);
+            let message = format!("{} of {} run revision {}", self.updated, self.desired, rollout.target);
             return (Truth::True, "Updating", message);
         }
-        if self.running != self.replicas || self.leaving > 0 {
-            return (Truth::True, "Scaling", format!("{} of {} run", self.running, self.replicas));
+        if self.running != self.desired || self.leaving > 0 {
+            return (Truth::True, "Scaling", format!("{} of {} run", self.running, self.desired));
         }
         (Truth::False, "Settled", String::new())
     }
 
     fn available(&self) -> (Truth, &'static str, String) {
-        let message = format!("{} of {} run", self.running, self.replicas);
-        if self.running > 0 || self.replicas == 0 {
+        let message = format!("{} of {} run", self.running, self.desired);
+        if self.running > 0 || self.desired == 0 {
             (Truth::True, "Running", message)
         } else {
             (Truth::False, "NothingRuns", message)
@@ -182,11 +232,16 @@ impl<'a> Facts<'a> {
     }
 
     fn ready(&self, progressing: (Truth, &'static str, String)) -> (Truth, &'static str, String) {
-        let is_there = self.running == self.replicas && self.updated == self.replicas;
-        if is_there && progressing.0 == Truth::False && !self.is_rollout_damaged {
-            (Truth::True, "Running", format!("{} of {} run", self.running, self.replicas))
-        } else {
-            (Truth::False, progressing.1, progressing.2)
+        let is_there = match &self.job {
+            Some(job) => job.completed == job.total,
+            None => self.running == self.desired && self.updated == self.desired,
+        };
+        if !is_there || progressing.0 != Truth::False || self.is_rollout_damaged {
+            return (Truth::False, progressing.1, progressing.2);
+        }
+        match &self.job {
+            Some(_) => (Truth::True, progressing.1, progressing.2),
+            None => (Truth::True, "Running", format!("{} of {} run", self.running, self.desired)),
         }
     }
 
@@ -199,6 +254,18 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+fn progress_of(job: &JobStatus) -> (Truth, &'static str, String) {
+    let JobStatus { total, completed, active, failed, .. } = job;
+    if job.finished.is_none() {
+        return (Truth::True, "JobRunning", format!("{completed} of {total} completed, {active} under way"));
+    }
+    if *failed > 0 {
+        let message = format!("{completed} of {total} completed, {failed} failed and are not tried again");
+        return (Truth::False, "JobFailed", message);
+    }
+    (Truth::False, "JobComplete", format!("{completed} of {total} completed"))
+}
+
+pub(crate) fn count<T>(items: impl Iterator<Item = T>) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
 }

@@ -1,9 +1,14 @@
 //! What a slot without a task that serves waits for, as people are told.
 
 use skep_api::key::ServiceRef;
+use skep_api::object::Service;
+use skep_api::rollout::Rollout;
 use skep_api::task::TaskState;
+use skep_api::time::Timestamp;
+use skep_runtime::table::Versioned;
 use skep_runtime::tasks::Run;
 
+use crate::policy;
 use crate::slots::SlotView;
 
 /// What a slot waits for.
@@ -13,10 +18,18 @@ pub(crate) struct Waits {
     pub(crate) reason: &'static str,
     /// In a sentence that begins with the slot.
     pub(crate) message: String,
+    /// Whether that never comes: the restart policy does not follow what is in the slot.
+    pub(crate) is_final: bool,
 }
 
 /// What `slot` waits for; nothing if its task serves and no other one is under way.
-pub(crate) fn of(service: &ServiceRef, slot: &SlotView<'_>) -> Option<Waits> {
+pub(crate) fn of(
+    name: &ServiceRef,
+    slot: &SlotView<'_>,
+    service: &Service,
+    rollout: Option<&Versioned<Rollout>>,
+    now: Timestamp,
+) -> Option<Waits> {
     let (reason, message) = if let Some(task) = &slot.damaged {
         ("TaskDamaged", format!("nothing is done while {task} or its status does not decode"))
     } else if let Some(staged) = slot.staged() {
@@ -28,7 +41,13 @@ pub(crate) fn of(service: &ServiceRef, slot: &SlotView<'_>) -> Option<Waits> {
             None => ("Starting", "waits for its next task".to_owned()),
         }
     };
-    Some(Waits { reason, message: format!("{}.{}: {message}", service.name, slot.slot) })
+    let is_over = |run: &Run<'_>| {
+        let is_right =
+            rollout.is_some_and(|all| all.revision_of(&slot.slot, &slot.revisions()) == run.task.revision);
+        is_right && run.ended_by_itself() && !policy::may_restart(run, &service.spec.restart, now)
+    };
+    let is_final = slot.staged().is_none() && slot.current().is_some_and(is_over);
+    Some(Waits { reason, message: format!("{}.{}: {message}", name.name, slot.slot), is_final })
 }
 
 fn staged_waits(slot: &SlotView<'_>, staged: &Run<'_>) -> (&'static str, String) {

@@ -23,7 +23,7 @@ fn a_task_that_keeps_failing_is_followed_once_in_each_delay() {
         assert_eq!(new.task.replaces, Some(old.at.name.clone()));
         shop.come_to_rest();
         assert_eq!(shop.newest(1).task.desired, DesiredState::Ready, "its delay is not over");
-        shop.wait(Span::from_secs(5)).come_to_rest();
+        shop.wait_for_start(1).come_to_rest();
         assert_eq!(shop.newest(1).state, TaskState::Running);
     }
     assert_eq!(shop.in_slot(1).len(), 6, "five are kept beside the one that runs");

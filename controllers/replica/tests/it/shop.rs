@@ -19,6 +19,8 @@ pub(crate) struct Shop {
     /// The rollout as the updater last wrote it.
     pub(crate) rollout: Rollout,
     removed: BTreeSet<u64>,
+    /// The fields of the spec beside `task`, in YAML.
+    fields: BTreeMap<&'static str, String>,
 }
 
 /// A task as it lies in the store.
@@ -79,7 +81,8 @@ impl Shop {
             state: RolloutState::Updating,
             message: String::new(),
         };
-        let mut shop = Self { scene: Scene::default(), rollout, removed: BTreeSet::new() };
+        let (scene, fields) = (Scene::default(), BTreeMap::new());
+        let mut shop = Self { scene, rollout, removed: BTreeSet::new(), fields };
         for number in [1, 2, STEADY] {
             shop.node_is(number, NodeState::Ready);
         }
@@ -87,12 +90,35 @@ impl Shop {
         shop
     }
 
+    /// `web` in another mode, or with other policies from the beginning.
+    pub(crate) fn with(fields: &[(&'static str, &str)]) -> Self {
+        let mut shop = Self::open(1);
+        shop.scene.delete(Key::Rollout(shop.uid().unwrap()));
+        shop.scene.delete(Key::Service(web()));
+        shop.fields = fields.iter().map(|(field, value)| (*field, (*value).to_owned())).collect();
+        shop.write();
+        shop
+    }
+
     pub(crate) fn scale(&mut self, replicas: u32) -> &mut Self {
+        self.edit("replicas", &replicas.to_string())
+    }
+
+    /// Lets people write a field of the spec.
+    pub(crate) fn edit(&mut self, field: &'static str, value: &str) -> &mut Self {
+        self.fields.insert(field, value.to_owned());
+        self.write()
+    }
+
+    fn write(&mut self) -> &mut Self {
+        let fields: Vec<String> =
+            self.fields.iter().map(|(field, value)| format!("{field}: {value}")).collect();
+        let fields = [fields, vec!["task: {image: demo}".to_owned()]].concat().join(", ");
         let text = format!(
-            "{{apiVersion: skep/v1, kind: Service, metadata: {{name: web, stack: shop}}, \
-             spec: {{replicas: {replicas}, task: {{image: demo}}}}}}"
+            "{{apiVersion: skep/v1, kind: Service, metadata: {{name: web, stack: shop}}, spec: {{{fields}}}}}"
         );
         self.scene.put_text(Key::Service(web()), &text);
+        assert!(self.scene.object(&Key::Service(web())).is_some(), "{text} does not decode");
         self.roll(|_| {})
     }
 
@@ -157,6 +183,12 @@ impl Shop {
     pub(crate) fn wait(&mut self, span: Span) -> &mut Self {
         self.scene.now = self.scene.now.after(span);
         self
+    }
+
+    /// Waits until the newest task of a slot may start; returns for how long.
+    pub(crate) fn wait_for_start(&mut self, number: u32) -> &mut Self {
+        let start = self.newest(number).task.start_after.unwrap();
+        self.wait(start.since(self.scene.now))
     }
 
     /// Every task, in each slot the oldest first.

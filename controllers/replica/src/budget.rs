@@ -1,0 +1,60 @@
+//! How many slots may be without a task that serves, or on their way to another node, at once.
+
+use skep_api::task::Cause;
+use skep_runtime::tasks::Run;
+
+use crate::scope::Scope;
+use crate::slots::SlotView;
+
+/// What the parallelism of the service leaves. Slots that are down by failure or node loss do not count.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    /// How many more slots may go down by a stop of ours.
+    down: u32,
+    /// How many more slots may begin to leave their node.
+    moves: u32,
+}
+
+impl Budget {
+    /// What is left when `slots` are as they are.
+    pub(crate) fn new<'a: 'b, 'b>(scope: &Scope<'_>, slots: impl Iterator<Item = &'b SlotView<'a>>) -> Self {
+        let parallelism = scope.policy().parallelism;
+        let limit = if parallelism == 0 { u32::MAX } else { parallelism };
+        let (mut down, mut moving) = (0_u32, 0_u32);
+        for slot in slots {
+            let is_down = is_down_by_us(slot);
+            down = down.saturating_add(is_down.into());
+            moving = moving.saturating_add((is_down || is_leaving(scope, slot)).into());
+        }
+        Self { down: limit.saturating_sub(down), moves: limit.saturating_sub(moving) }
+    }
+
+    /// Takes one stop.
+    pub(crate) fn take(&mut self) -> bool {
+        take(&mut self.down)
+    }
+
+    /// Takes the beginning of one move.
+    pub(crate) fn take_move(&mut self) -> bool {
+        take(&mut self.moves)
+    }
+}
+
+fn take(left: &mut u32) -> bool {
+    let may = *left > 0;
+    *left = left.saturating_sub(1);
+    may
+}
+
+/// Whether the slot does not serve because its task had to go. It counts until the new one runs, even if that one
+/// cannot be placed.
+fn is_down_by_us(slot: &SlotView<'_>) -> bool {
+    let is_ours = |run: &Run<'_>| run.is_alive() && matches!(run.task.cause, Cause::Update | Cause::Evict);
+    slot.serving().is_none() && slot.wanted().any(is_ours)
+}
+
+/// Whether the slot has begun to leave its node: it counts until the old task is told to stop.
+fn is_leaving(scope: &Scope<'_>, slot: &SlotView<'_>) -> bool {
+    let cast = slot.cast(scope.rollout.revision_of(&slot.slot, &slot.revisions()));
+    cast.next.is_some() && cast.current.is_some_and(|current| current.eviction.is_some())
+}
