@@ -9,7 +9,7 @@ use skep_api::container::Mount;
 use skep_api::ident::NodeId;
 use skep_api::node::{Engine as EngineVersion, Platform, Resources};
 use skep_api::rollout::Revision;
-use skep_api::task::PortStatus;
+use skep_api::task::{Health, HealthState, PortStatus};
 use skep_api::time::Timestamp;
 use skep_api::volume::VolumeSpec;
 
@@ -32,8 +32,8 @@ pub trait Engine: Send + Sync {
     /// An image of this machine; asks no registry. Errors: [`EngineError::NotFound`].
     fn image<'a>(&'a self, reference: &'a str) -> Call<'a, Image>;
 
-    /// Fetches an image from its registry, anonymously.
-    fn pull<'a>(&'a self, reference: &'a str) -> Call<'a, ()>;
+    /// Fetches an image from its registry, anonymously, and tells `meter` how far it is.
+    fn pull<'a>(&'a self, reference: &'a str, meter: Meter<'a>) -> Call<'a, ()>;
 
     /// Creates a container and answers its id. Errors: [`EngineError::NameTaken`], [`EngineError::NoSuchImage`].
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Call<'a, String>;
@@ -47,6 +47,36 @@ pub trait Engine: Send + Sync {
 
     /// Removes a container and its anonymous volumes, even if it runs.
     fn remove<'a>(&'a self, id: &'a str) -> Call<'a, ()>;
+
+    /// The last `lines` lines that a container has written. None if its logging driver cannot be read.
+    fn tail<'a>(&'a self, id: &'a str, lines: usize) -> Call<'a, Vec<String>>;
+
+    /// How full the disk is that holds images and containers; `None` if that is not to be seen from here.
+    fn disk(&self) -> Call<'_, Option<Disk>>;
+}
+
+/// Who is told how far a pull is. It is called often, and returns at once.
+pub type Meter<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
+/// How far a pull is, in bytes of what is known to be fetched: an engine fetches a few layers at a time, and knows the size of
+/// those only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What was fetched.
+    pub done: u64,
+    /// What there is to fetch; 0 while nothing is known.
+    pub total: u64,
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The directory that was asked about.
+    pub path: String,
+    /// Its size in bytes, without what is kept for root.
+    pub size: u64,
+    /// What is free for everybody, in bytes.
+    pub free: u64,
 }
 
 /// Whose containers: an engine may serve several clusters and nodes.
@@ -67,6 +97,12 @@ pub struct Machine {
     pub platform: Platform,
     /// What runs its containers.
     pub engine: EngineVersion,
+    /// Where the engine listens, as `docker -H` takes it; empty if it is where Docker listens by default.
+    pub host: String,
+    /// Whether containers run on while the engine is away (Docker's live-restore).
+    pub keeps_containers: bool,
+    /// When the machine was started; `None` if that is not to be seen from here.
+    pub booted: Option<Timestamp>,
 }
 
 /// What is seen of an owner's containers.
@@ -78,6 +114,13 @@ pub enum Sight {
     Changed(Container),
     /// The container with this id is gone; ids never return.
     Gone(String),
+    /// The engine was asked to end the container with this id, by Skep, by people, or for its own shutdown.
+    Signalled {
+        /// The container's id.
+        id: String,
+        /// When, by the engine's clock.
+        at: Timestamp,
+    },
 }
 
 /// An image of the machine.
@@ -112,7 +155,7 @@ pub struct ContainerSpec {
 }
 
 /// A container as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Container {
     /// The engine's id of it.
     pub id: String,
@@ -120,18 +163,28 @@ pub struct Container {
     pub name: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// The engine's id of its image; empty while that is not known.
+    pub image: String,
     /// How far it is.
     pub phase: Phase,
     /// When it was last started, by the engine's clock; `None` if it never was.
     pub started: Option<Timestamp>,
+    /// When it last ended, by the engine's clock; `None` if it never did, or runs again.
+    pub finished: Option<Timestamp>,
+    /// What its healthcheck says; `None` without one. It is unhealthy only by failed checks: what Docker calls unhealthy because nobody
+    /// checks any more (the container ended, or is paused) is `starting` here, and follows nothing.
+    pub health: Option<Health>,
+    /// What the engine says went wrong with it; empty if nothing did.
+    pub error: String,
     /// The host ports that lead to it, in order; none unless it runs.
     pub ports: Vec<PortStatus>,
 }
 
 /// How far a container is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Created, and never started.
+    #[default]
     Created,
     /// It runs, perhaps paused.
     Running,
@@ -165,9 +218,20 @@ pub enum EngineError {
 }
 
 impl Container {
-    /// Whether this is what became of `earlier`, or the same: a container is created, runs and ends, and
+    /// Whether this is what became of `earlier`, or the same: a container is created, runs, is checked and ends, and
     /// if people start it again, it does so later.
     pub fn follows(&self, earlier: &Self) -> bool {
-        self.id != earlier.id || (self.started, self.phase) >= (earlier.started, earlier.phase)
+        let place = |container: &Self| (container.started, container.phase, container.is_checked());
+        self.id != earlier.id || place(self) >= place(earlier)
+    }
+
+    /// Whether its healthcheck has spoken.
+    fn is_checked(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.state != HealthState::Starting)
+    }
+
+    /// Whether its checks have failed as often as makes it unhealthy.
+    pub fn is_unhealthy(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.state == HealthState::Unhealthy)
     }
 }

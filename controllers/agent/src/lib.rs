@@ -12,6 +12,7 @@ mod jobs;
 mod join;
 pub mod labels;
 mod local;
+mod machine;
 mod observer;
 mod outbox;
 mod plan;
@@ -23,6 +24,7 @@ mod session;
 pub mod simulated;
 mod spec;
 pub mod streams;
+mod tail;
 mod world;
 
 pub use error::AgentError;

@@ -1,6 +1,8 @@
 //! What the agent itself knows of one task, beside what etcd holds: all of it is found again after a restart.
 
-use crate::engine::{Container, EngineError, Image};
+use skep_api::time::Timestamp;
+
+use crate::engine::{Container, EngineError, Image, Phase, Progress};
 use crate::jobs::Outcome;
 use crate::plan::Job;
 
@@ -18,6 +20,16 @@ pub(crate) struct Local {
     pub(crate) claim: Option<i64>,
     /// Its image, as found on this machine.
     pub(crate) image: Option<Found>,
+    /// How far the pull of its image is; `None` while nothing is pulled.
+    pub(crate) pulling: Option<Progress>,
+    /// Which wait before its stop has lasted long enough by this process' own clock.
+    pub(crate) waited: Option<Wait>,
+    /// When the engine was last asked to end its container, by the engine's clock.
+    pub(crate) signalled: Option<Timestamp>,
+    /// Whether its container ended while its engine was away: then the engine ended it.
+    pub(crate) ended_with_engine: bool,
+    /// The last lines that it wrote, once they were asked for.
+    pub(crate) tail: Option<Vec<String>>,
     /// Why it can never run: the engine's own words, to be reported.
     pub(crate) verdict: Option<String>,
     /// How far the removal of its container is, when the task is gone.
@@ -47,6 +59,17 @@ pub(crate) struct Found {
     pub(crate) reference: String,
     /// The image.
     pub(crate) image: Image,
+}
+
+/// A wait before a stop. Each ends by itself, whatever becomes of what it waits for; a later one is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wait {
+    /// For the revision, which says whether there is more to wait for.
+    Revision,
+    /// For etcd, to tell the others that the task is about to be stopped.
+    Telling,
+    /// For the connections that it has: `task.preStop`.
+    Drain,
 }
 
 /// What is done for one task at a time.
@@ -81,6 +104,18 @@ impl Local {
         true
     }
 
+    /// Takes over the container from a list of everything that the engine has, after it was `away`, on a machine that was last
+    /// started at `booted`. What is seen to have ended only now was most likely ended by the engine, or with the machine.
+    pub(crate) fn see_listed(&mut self, container: Container, away: bool, booted: Option<Timestamp>) -> bool {
+        if matches!(container.phase, Phase::Exited { .. }) {
+            let was_running = self.container().is_some_and(|known| known.phase == Phase::Running);
+            let is_older = container.finished.zip(booted).is_some_and(|(finished, booted)| finished < booted);
+            let is_first = self.container().is_none();
+            self.ended_with_engine |= (away && was_running) || (is_older && (is_first || was_running));
+        }
+        self.see(container)
+    }
+
     /// A job begins. A start uses the claim up.
     pub(crate) fn begin(&mut self, job: &Job) {
         self.job = Some(job.kind());
@@ -92,6 +127,7 @@ impl Local {
     /// Takes over what came of the job. An error is one to rest after.
     pub(crate) fn learn(&mut self, outcome: Outcome) -> Result<(), EngineError> {
         self.job = None;
+        self.pulling = None;
         match outcome {
             Outcome::Found(found) => self.image = Some(found),
             Outcome::Seen(container) => {
@@ -99,6 +135,7 @@ impl Local {
             }
             Outcome::Absent => self.sighting = Sighting::Absent,
             Outcome::Nothing => {}
+            Outcome::Tail(lines) => self.tail = Some(lines),
             Outcome::Hopeless(words) => self.verdict = Some(words),
             Outcome::Failed(error) => {
                 match &error {
@@ -125,21 +162,17 @@ impl Local {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use skep_api::time::Timestamp;
+    use skep_api::task::{Health, HealthState};
 
     use super::*;
-    use crate::engine::Phase;
 
     fn container(phase: Phase, started: Option<i64>) -> Container {
         Container {
             id: "c1".to_owned(),
             name: "web.1.0000a".to_owned(),
-            labels: BTreeMap::new(),
             phase,
             started: started.map(Timestamp::from_millis),
-            ports: Vec::new(),
+            ..Container::default()
         }
     }
 
@@ -151,6 +184,42 @@ mod tests {
         assert!(!local.see(container(Phase::Running, Some(5))), "nothing new");
         assert!(local.see(container(Phase::Exited { code: 0, oom_killed: false }, Some(5))));
         assert!(local.see(container(Phase::Running, Some(6))), "people started it again");
+    }
+
+    #[test]
+    fn a_check_that_was_overtaken_does_not_replace_what_the_next_one_said() {
+        let checked = |state| Container {
+            health: Some(Health { state, failing_streak: 0, output: String::new() }),
+            ..container(Phase::Running, Some(5))
+        };
+        let mut local = Local::default();
+        assert!(local.see(checked(HealthState::Starting)));
+        assert!(local.see(checked(HealthState::Healthy)));
+        assert!(!local.see(checked(HealthState::Starting)), "an answer that was overtaken");
+        assert!(local.see(checked(HealthState::Unhealthy)));
+    }
+
+    #[test]
+    fn what_ended_while_its_engine_was_away_was_ended_by_it() {
+        let ended = |at: i64| Container {
+            finished: Some(Timestamp::from_millis(at)),
+            ..container(Phase::Exited { code: 0, oom_killed: false }, Some(5))
+        };
+        let booted = Some(Timestamp::from_millis(10));
+        for (known, away, at, expected) in [
+            (Some(Phase::Running), true, 20, true),
+            (Some(Phase::Running), false, 20, false),
+            (None, true, 20, false),
+            (None, false, 9, true),
+            (Some(Phase::Exited { code: 0, oom_killed: false }), true, 9, false),
+        ] {
+            let mut local = Local::default();
+            if let Some(phase) = known {
+                local.see(container(phase, Some(5)));
+            }
+            local.see_listed(ended(at), away, booted);
+            assert_eq!(local.ended_with_engine, expected, "{known:?} {away} {at}");
+        }
     }
 
     #[test]

@@ -4,19 +4,22 @@
 //! twice: a container is started only under a claim of this very process, which is good for one start; and a
 //! container that has ended, or is gone after it was claimed, ends its task.
 
+mod end;
 mod image;
 mod status;
+mod stop;
 #[cfg(test)]
 mod tests;
 
+use skep_api::container::PullPolicy;
 use skep_api::key::TaskRef;
-use skep_api::task::{DesiredState, Task, TaskState, TaskStatus};
-use skep_api::time::Timestamp;
+use skep_api::task::{DesiredState, HealthState, Task, TaskState, TaskStatus};
+use skep_api::time::{Span, Timestamp};
 use skep_runtime::table::Versioned;
 
 use crate::change::{Change, Report};
 use crate::engine::{Container, ContainerSpec, Phase};
-use crate::local::{JobKind, Local, Removal, Sighting};
+use crate::local::{JobKind, Local, Removal, Sighting, Wait};
 use crate::spec;
 use crate::world::{RevisionId, RevisionState, World, revision_id};
 use image::Step;
@@ -37,6 +40,8 @@ pub(crate) enum Action {
     GiveUpFetching,
     /// Read the revision.
     ReadRevision(RevisionId),
+    /// Wait before the container is stopped, for at most so long since this was first asked for.
+    WaitToStop(Wait, Span),
     /// Ask etcd whether the task is really gone.
     ConfirmRemoval,
     /// Forget the task: nothing is left of it.
@@ -46,8 +51,8 @@ pub(crate) enum Action {
 /// Something for the engine to do.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Job {
-    /// Find the image with this reference, from its registry if it is not on the machine.
-    Fetch(String),
+    /// Find the image, on the machine or in its registry.
+    Fetch(Fetch),
     /// Create the container, or find the one that an earlier attempt created.
     Create(Box<ContainerSpec>),
     /// Start the container: only ever under a claim.
@@ -63,6 +68,17 @@ pub(crate) enum Job {
     },
     /// Look whether there is a container of this name.
     Look(String),
+    /// Read the last lines that the container has written.
+    Tail(String),
+}
+
+/// An image to find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fetch {
+    /// Its reference.
+    pub(crate) reference: String,
+    /// When its registry is asked.
+    pub(crate) policy: PullPolicy,
 }
 
 /// One task, from all sides.
@@ -79,9 +95,19 @@ struct View<'a> {
 pub(crate) fn plan(world: &World, key: &TaskRef, now: Timestamp) -> Vec<Action> {
     let unknown = Local::default();
     let local = world.local(key).unwrap_or(&unknown);
-    if !world.is_synced || local.is_writing {
+    if !world.is_synced {
         return Vec::new();
     }
+    let mut actions = plan_written(world, key, local, now);
+    if local.is_writing {
+        // What is being written is not known to be true yet. A stop needs nothing to be true, and does not wait for etcd.
+        actions.retain(|action| matches!(action, Action::Do(Job::Stop(_))));
+    }
+    actions
+}
+
+/// The same, as if nothing was on its way to etcd.
+fn plan_written(world: &World, key: &TaskRef, local: &Local, now: Timestamp) -> Vec<Action> {
     let Some(node_created) = world.node_created() else { return take_down(world, key, local) };
     if !world.has_task(key) {
         return take_down(world, key, local);
@@ -156,9 +182,7 @@ impl View<'_> {
         }
         match &self.local.sighting {
             Sighting::Unknown => self.look(),
-            Sighting::Seen(container) if container.phase == Phase::Running => {
-                self.job(Job::Stop(container.id.clone()))
-            }
+            Sighting::Seen(container) if container.phase == Phase::Running => self.stop(container),
             Sighting::Seen(container) => {
                 self.report(self.ended(TaskState::Shutdown, "shutdown", None, Some(container)))
             }
@@ -174,13 +198,7 @@ impl View<'_> {
         match &self.local.sighting {
             Sighting::Seen(container) => match container.phase {
                 Phase::Running => self.running(container),
-                Phase::Exited { code: 0, .. } => {
-                    self.report(self.ended(TaskState::Complete, "finished", None, Some(container)))
-                }
-                Phase::Exited { code, .. } => {
-                    let error = format!("task: non-zero exit ({code})");
-                    self.report(self.ended(TaskState::Failed, "failed", Some(error), Some(container)))
-                }
+                Phase::Exited { code, oom_killed } => self.exited(container, code, oom_killed),
                 Phase::Created => self.start(container),
             },
             Sighting::Absent if is_claimed => self.fail("the container is gone".to_owned(), None),
@@ -189,8 +207,23 @@ impl View<'_> {
         }
     }
 
+    /// The container runs. The task is RUNNING from when its healthcheck, if it has one, first speaks well of it (Swarm
+    /// 12.22); one that is unhealthy is ended, before or after that.
     fn running(&self, container: &Container) -> Vec<Action> {
-        if self.state() == TaskState::Running { Vec::new() } else { self.report(self.started(container)) }
+        let is_told = self.state() == TaskState::Running;
+        match container.health.as_ref().map(|health| health.state) {
+            Some(HealthState::Unhealthy) => {
+                let mut actions = self.tell_health(container, true);
+                actions.extend(self.job(Job::Stop(container.id.clone())));
+                actions
+            }
+            Some(HealthState::Starting) if !is_told => self.wait_for_health(container),
+            // Nobody checks a container that is paused.
+            Some(HealthState::Starting) => Vec::new(),
+            Some(HealthState::Healthy) if is_told => self.tell_health(container, false),
+            None if is_told => Vec::new(),
+            Some(HealthState::Healthy) | None => self.report(self.started(container)),
+        }
     }
 
     /// The container is there and was never started.
@@ -230,9 +263,11 @@ impl View<'_> {
         if self.world.machine.is_none() {
             return self.progress(TaskState::Accepted, None);
         }
-        let mut actions = self.progress(TaskState::Preparing, None);
+        let mut actions = self.preparing(&revision.task.image);
         actions.extend(match image::next(&revision.task.image, pin, self.local.image.as_ref()) {
-            Step::Fetch(reference) => self.job(Job::Fetch(reference)),
+            Step::Fetch(reference) => {
+                self.job(Job::Fetch(Fetch { reference, policy: revision.task.pull_policy }))
+            }
             Step::Create(image) => match spec::container(self.world, self.key, self.task, revision, image) {
                 Ok(container) => self.job(Job::Create(Box::new(container))),
                 Err(words) => return self.fail(words, None),

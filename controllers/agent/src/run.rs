@@ -5,6 +5,7 @@
 
 mod act;
 mod answer;
+mod machine;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,13 +16,16 @@ use futures::stream::FuturesUnordered;
 use skep_api::key::{Key, Place, TaskRef, prefix};
 use skep_runtime::clock::Env;
 use skep_store::{Event, Follow, KeyValue, Range, Store, Update};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::AgentConfig;
 use crate::engine::{Engine, Owner, Sight};
 use crate::error::AgentError;
-use crate::jobs::{Limits, Outcome};
+use crate::jobs::{Limits, Outcome, Pulled};
+use crate::local::{JobKind, Wait};
+use crate::machine::Condition;
 use crate::observer::{Observation, Observer};
 use crate::outbox::Outbox;
 use crate::session::{self, SessionKeeper};
@@ -31,6 +35,8 @@ use answer::Reply;
 /// Tell the parts' randomness apart; the session's is 2.
 const OBSERVER_RANDOM: u64 = 1;
 const RETRY_RANDOM: u64 = 3;
+/// Words about pulls that wait for the loop; one that finds no room is left out.
+const PULLED_MAX: usize = 64;
 
 /// Runs the agent of one node until `shutdown`.
 ///
@@ -48,14 +54,18 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
     let owner = Owner { cluster: store.identity()?.cluster, node: config.node.clone() };
+    let (meter, pulled) = mpsc::channel(PULLED_MAX);
     let mut sources = Sources {
         follow: store.follow(ranges(&config)),
         observer: Observer::new(Arc::clone(&engine), owner.clone(), env.random(OBSERVER_RANDOM)),
         shutdown,
+        pulled,
     };
+    let mut world = World::new(owner);
+    world.hostname.clone_from(&config.hostname);
     let mut agent = Agent {
         keeper: SessionKeeper::new(store.clone(), env.clone(), config.clone()),
-        world: World { hostname: config.hostname.clone(), ..World::new(owner) },
+        world,
         random: env.random(RETRY_RANDOM),
         env,
         store,
@@ -68,9 +78,12 @@ pub async fn run(
         calls: FuturesUnordered::new(),
         fetches: BTreeMap::new(),
         alarms: BTreeMap::new(),
+        meter,
         is_reporting: false,
+        condition: Condition::default(),
         failures: 0,
     };
+    agent.alarms.insert(Alarm::Clock, Instant::now());
     loop {
         agent.pass()?;
         let Some(input) = agent.next(&mut sources).await else { return Ok(()) };
@@ -86,6 +99,7 @@ fn ranges(config: &AgentConfig) -> Vec<Range> {
         Range::prefix(prefix::task_statuses_at(&place)),
         Range::key(&Key::Node(config.node.clone())),
         Range::key(&Key::NodeReport(config.node.clone())),
+        Range::key(&Key::NodeStatus(config.node.clone())),
         Range::key(&Key::NodeSession(config.node.clone())),
     ]
 }
@@ -95,6 +109,7 @@ struct Sources {
     follow: Follow,
     observer: Observer,
     shutdown: CancellationToken,
+    pulled: mpsc::Receiver<Pulled>,
 }
 
 /// The agent between two inputs.
@@ -111,12 +126,16 @@ struct Agent {
     limits: Arc<Limits>,
     /// What the engine is doing; at most one job for each task.
     jobs: FuturesUnordered<BoxFuture<'static, (TaskRef, Outcome)>>,
+    /// Where the pulls among them tell how far they are.
+    meter: mpsc::Sender<Pulled>,
     /// What etcd was asked; at most one batch, and one reading for each task or revision.
     calls: FuturesUnordered<BoxFuture<'static, Reply>>,
     fetches: BTreeMap<TaskRef, CancellationToken>,
     alarms: BTreeMap<Alarm, Instant>,
     random: fastrand::Rng,
     is_reporting: bool,
+    /// What there is to say of the machine's disk and clock.
+    condition: Condition,
     /// How often in a row etcd did not take a batch.
     failures: u32,
 }
@@ -128,6 +147,12 @@ enum Alarm {
     Task(TaskRef),
     /// Reading a revision.
     Revision(RevisionId),
+    /// The stop of a task's container, which waited.
+    Stop(TaskRef, Wait),
+    /// Measuring the disk.
+    Disk,
+    /// Asking for the time.
+    Clock,
 }
 
 /// What the loop takes in.
@@ -136,6 +161,7 @@ enum Input {
     Engine(Observation),
     Job(TaskRef, Outcome),
     Reply(Reply),
+    Pulled(Pulled),
     Store(Result<Update, skep_store::Error>),
     Tick,
 }
@@ -157,6 +183,7 @@ impl Agent {
             observation = sources.observer.next() => Input::Engine(observation),
             Some((key, outcome)) = self.jobs.next() => Input::Job(key, outcome),
             Some(reply) = self.calls.next() => Input::Reply(reply),
+            Some(pulled) = sources.pulled.recv() => Input::Pulled(pulled),
             update = sources.follow.next() => Input::Store(update),
             () = tick => Input::Tick,
         };
@@ -176,6 +203,16 @@ impl Agent {
                 Ok(())
             }
             Input::Reply(reply) => self.answer(reply),
+            Input::Pulled((key, progress)) => {
+                // The pull may be over by now.
+                if let Some(local) =
+                    self.world.known_mut(&key).filter(|local| local.job == Some(JobKind::Fetch))
+                {
+                    local.pulling = Some(progress);
+                    self.dirty.insert(key);
+                }
+                Ok(())
+            }
             Input::Store(update) => self.update(update?),
         }
     }
@@ -183,16 +220,17 @@ impl Agent {
     fn observe(&mut self, observation: Observation) {
         match observation {
             Err(error) => {
-                if self.world.machine.take().is_some() {
+                if self.world.lose_engine() {
                     tracing::warn!(%error, "the engine is away; its containers are left as they are");
                 }
             }
             Ok(Sight::All(machine, containers)) => {
-                self.world.machine = Some(machine);
-                self.world.see_all(containers);
+                self.world.see_all(machine, containers);
+                self.alarms.insert(Alarm::Disk, Instant::now());
                 self.dirty = self.world.all();
             }
             Ok(Sight::Changed(container)) => self.dirty.extend(self.world.see(container)),
+            Ok(Sight::Signalled { id, at }) => self.world.signal(&id, at),
             Ok(Sight::Gone(id)) => self.dirty.extend(self.world.lose(&id)),
         }
     }

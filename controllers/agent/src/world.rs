@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Key, TaskRef};
-use skep_api::node::{NodeReport, NodeSpec};
+use skep_api::node::{ClockAnswer, NodeReport, NodeSpec, NodeStatus};
 use skep_api::object::{Object, Typed};
 use skep_api::rollout::Revision;
 use skep_api::task::{Task, TaskStatus};
+use skep_api::time::Timestamp;
 use skep_runtime::table::{Entry, Stamp, Table, Versioned};
 use skep_store::KeyValue;
 
@@ -43,11 +44,14 @@ pub(crate) struct World {
     pub(crate) session: Option<i64>,
     /// The machine, while its engine answers and has told everything.
     pub(crate) machine: Option<Machine>,
+    /// Whether the engine was away, and has not told everything since.
+    has_lost_engine: bool,
     /// The revisions that tasks name.
     pub(crate) revisions: BTreeMap<RevisionId, RevisionState>,
     tasks: Table<TaskRef, Task>,
     statuses: Table<TaskRef, TaskStatus>,
     reports: Table<NodeId, NodeReport>,
+    node_statuses: Table<NodeId, NodeStatus>,
     node: Option<Stamp>,
     node_spec: Option<Arc<NodeSpec>>,
     locals: BTreeMap<TaskRef, Local>,
@@ -63,10 +67,12 @@ impl World {
             is_synced: false,
             session: None,
             machine: None,
+            has_lost_engine: false,
             revisions: BTreeMap::new(),
             tasks: Table::default(),
             statuses: Table::default(),
             reports: Table::default(),
+            node_statuses: Table::default(),
             node: None,
             node_spec: None,
             locals: BTreeMap::new(),
@@ -101,6 +107,11 @@ impl World {
         (value, stamp(&self.reports, node).map(|stamp| stamp.modified))
     }
 
+    /// The node controller's last answer to the question for the time.
+    pub(crate) fn clock(&self) -> Option<ClockAnswer> {
+        self.node_statuses.get(&self.owner.node)?.clock
+    }
+
     /// Where the node's spec was created; `None` once people have removed the node.
     pub(crate) fn node_created(&self) -> Option<i64> {
         self.node.map(|stamp| stamp.created)
@@ -114,6 +125,11 @@ impl World {
     /// What the agent itself knows of a task.
     pub(crate) fn local(&self, key: &TaskRef) -> Option<&Local> {
         self.locals.get(key)
+    }
+
+    /// The same, to be changed, if anything is known.
+    pub(crate) fn known_mut(&mut self, key: &TaskRef) -> Option<&mut Local> {
+        self.locals.get_mut(key)
     }
 
     /// The same, to be changed; it is made if nothing was known.
@@ -197,8 +213,12 @@ impl World {
         self.local_mut(&key).see(container).then_some(key)
     }
 
-    /// Takes over everything that the engine has. What was seen before and is missing now must be looked for.
-    pub(crate) fn see_all(&mut self, containers: Vec<Container>) {
+    /// Takes over everything that the engine has, and its machine. What was seen before and is missing now must be looked
+    /// for; what has ended was ended by the engine, if that was away.
+    pub(crate) fn see_all(&mut self, machine: Machine, containers: Vec<Container>) {
+        let was_away = std::mem::take(&mut self.has_lost_engine) && !machine.keeps_containers;
+        let booted = machine.booted;
+        self.machine = Some(machine);
         let present: BTreeSet<&str> = containers.iter().map(|container| container.id.as_str()).collect();
         for local in self.locals.values_mut() {
             if local.container().is_some_and(|known| !present.contains(known.id.as_str())) {
@@ -206,16 +226,34 @@ impl World {
             }
         }
         for container in containers {
-            self.see(container);
+            if let Some(key) = labels::task_of(&container.labels, &self.owner) {
+                self.local_mut(&key).see_listed(container, was_away, booted);
+            }
         }
+    }
+
+    /// The engine is away. Whether that is news.
+    pub(crate) fn lose_engine(&mut self) -> bool {
+        let is_news = self.machine.take().is_some();
+        self.has_lost_engine |= is_news;
+        is_news
+    }
+
+    /// The engine was asked to end the container with this id.
+    pub(crate) fn signal(&mut self, id: &str, at: Timestamp) {
+        if let Some((_, local)) = self.holding(id) {
+            local.signalled = Some(at);
+        }
+    }
+
+    fn holding(&mut self, id: &str) -> Option<(&TaskRef, &mut Local)> {
+        let holds = |local: &Local| local.container().is_some_and(|known| known.id == id);
+        self.locals.iter_mut().find(|(_, local)| holds(local))
     }
 
     /// The container with this id is gone; names its task.
     pub(crate) fn lose(&mut self, id: &str) -> Option<TaskRef> {
-        let (key, local) = self
-            .locals
-            .iter_mut()
-            .find(|(_, local)| local.container().is_some_and(|known| known.id == id))?;
+        let (key, local) = self.holding(id)?;
         local.sighting = Sighting::Absent;
         Some(key.clone())
     }
@@ -227,7 +265,7 @@ impl World {
         tasks
             .map(|key| Key::Task(key.clone()))
             .chain(statuses.map(|key| Key::TaskStatus(key.clone())))
-            .chain([Key::Node(node.clone()), Key::NodeReport(node.clone())])
+            .chain([Key::Node(node.clone()), Key::NodeReport(node.clone()), Key::NodeStatus(node.clone())])
             .collect()
     }
 
@@ -238,6 +276,7 @@ impl World {
             Key::TaskStatus(task) => stamp(&self.statuses, task),
             Key::Node(node) if *node == self.owner.node => self.node,
             Key::NodeReport(node) => stamp(&self.reports, node),
+            Key::NodeStatus(node) => stamp(&self.node_statuses, node),
             _ => None,
         }
     }
@@ -261,6 +300,10 @@ impl World {
             }
             Key::NodeReport(node) => {
                 self.reports.set(node, entry);
+                BTreeSet::new()
+            }
+            Key::NodeStatus(node) => {
+                self.node_statuses.set(node, entry);
                 BTreeSet::new()
             }
             Key::Pin(uid, number) => self.set_pin(&(uid.clone(), *number), entry),

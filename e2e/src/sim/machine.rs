@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use skep_agent::engine::{
-    Call, Container, ContainerSpec, Engine, Image, Machine as Equipment, Owner, Phase, Sights,
+    Call, Container, ContainerSpec, Disk, Engine, Image, Machine as Equipment, Meter, Owner, Phase, Sights,
 };
 use skep_agent::labels;
 use skep_agent::simulated::{End, Faults, Incident, Latency, SimulatedEngine};
@@ -171,8 +171,8 @@ impl Engine for Hands {
         self.engine.image(reference)
     }
 
-    fn pull<'a>(&'a self, reference: &'a str) -> Call<'a, ()> {
-        self.engine.pull(reference)
+    fn pull<'a>(&'a self, reference: &'a str, meter: Meter<'a>) -> Call<'a, ()> {
+        self.engine.pull(reference, meter)
     }
 
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Call<'a, String> {
@@ -193,5 +193,13 @@ impl Engine for Hands {
 
     fn remove<'a>(&'a self, id: &'a str) -> Call<'a, ()> {
         self.engine.remove(id)
+    }
+
+    fn tail<'a>(&'a self, id: &'a str, lines: usize) -> Call<'a, Vec<String>> {
+        self.engine.tail(id, lines)
+    }
+
+    fn disk(&self) -> Call<'_, Option<Disk>> {
+        self.engine.disk()
     }
 }

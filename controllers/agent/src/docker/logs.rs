@@ -42,6 +42,18 @@ impl Docker {
     }
 }
 
+impl Docker {
+    /// The last `lines` lines that the container `id` has written.
+    pub(super) async fn last_lines(&self, id: &str, lines: usize) -> Result<Vec<String>, EngineError> {
+        let pieces = self.logs(id, Some(lines), false);
+        let written: Vec<u8> = pieces.map_ok(|piece| piece.bytes).try_concat().await?;
+        let written: Vec<String> = String::from_utf8_lossy(&written).lines().map(str::to_owned).collect();
+        // A logging driver counts what was written at once as one line.
+        let first = written.len().saturating_sub(lines);
+        Ok(written.into_iter().skip(first).collect())
+    }
+}
+
 fn piece(output: LogOutput) -> LogPiece {
     let is_error = matches!(output, LogOutput::StdErr { .. });
     LogPiece { is_error, bytes: output.into_bytes().to_vec() }

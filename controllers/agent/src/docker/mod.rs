@@ -2,9 +2,11 @@
 
 mod container;
 mod create;
+mod disk;
 mod error;
 mod hijack;
 mod logs;
+mod pull;
 mod streams;
 mod watch;
 
@@ -17,7 +19,7 @@ use bollard::query_parameters::{
 };
 use futures::{StreamExt, TryStreamExt};
 
-use crate::engine::{Call, Container, ContainerSpec, Engine, EngineError, Image, Owner, Sights};
+use crate::engine::{Call, Container, ContainerSpec, Disk, Engine, EngineError, Image, Meter, Owner, Sights};
 use crate::labels;
 use crate::reference::Reference;
 
@@ -39,12 +41,14 @@ const INSPECTS_AT_ONCE: usize = 8;
 pub struct Docker {
     host: String,
     client: Arc<Mutex<Option<bollard::Docker>>>,
+    /// Where the daemon keeps images and containers, as it last said.
+    directory: Arc<Mutex<Option<String>>>,
 }
 
 impl Docker {
     /// Docker at `host`: `unix:///path` or `tcp://address:port`. Nothing is asked of it yet.
     pub fn new(host: impl Into<String>) -> Self {
-        Self { host: host.into(), client: Arc::default() }
+        Self { host: host.into(), client: Arc::default(), directory: Arc::default() }
     }
 
     /// A client that speaks the daemon's own version; made when it is needed, as the daemon may come later.
@@ -62,6 +66,14 @@ impl Docker {
     /// Forgets the version that the daemon speaks: another one may answer next.
     fn forget_client(&self) {
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn directory(&self) -> Option<String> {
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_directory(&self, directory: Option<String>) {
+        *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = directory;
     }
 
     async fn list_owned(&self, owner: &Owner) -> Result<Vec<Container>, EngineError> {
@@ -110,15 +122,17 @@ impl Engine for Docker {
         })
     }
 
-    fn pull<'a>(&'a self, reference: &'a str) -> Call<'a, ()> {
+    fn pull<'a>(&'a self, reference: &'a str, meter: Meter<'a>) -> Call<'a, ()> {
         Box::pin(async move {
             let options = pull_options(&Reference::parse(reference));
             let client = self.client().await?;
-            client
-                .create_image(Some(options), None, None)
-                .try_for_each(|_| async { Ok(()) })
-                .await
-                .map_err(error::classify_pull)
+            let messages = client.create_image(Some(options), None, None);
+            let layers = messages.try_fold(pull::Layers::default(), |mut layers, message| async move {
+                layers.see(&message);
+                meter(layers.progress());
+                Ok(layers)
+            });
+            layers.await.map(drop).map_err(error::classify_pull)
         })
     }
 
@@ -146,6 +160,14 @@ impl Engine for Docker {
             let options = RemoveContainerOptions { v: true, force: true, ..Default::default() };
             self.client().await?.remove_container(id, Some(options)).await.map_err(error::classify)
         })
+    }
+
+    fn tail<'a>(&'a self, id: &'a str, lines: usize) -> Call<'a, Vec<String>> {
+        Box::pin(self.last_lines(id, lines))
+    }
+
+    fn disk(&self) -> Call<'_, Option<Disk>> {
+        Box::pin(self.measure())
     }
 }
 

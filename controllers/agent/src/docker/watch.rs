@@ -8,11 +8,13 @@ use skep_api::node::{Engine as EngineVersion, Platform, Resources};
 use skep_api::quantity::{Cpus, Memory};
 use skep_api::time::Timestamp;
 
-use super::{Docker, error, label_filters, sorted};
+use super::{DEFAULT_HOST, Docker, disk, error, label_filters, sorted};
 use crate::engine::{Engine, EngineError, Machine, Owner, Sight, Sights};
 
 /// The events that change what is seen of a container. A creation is seen by whoever asked for it.
-const EVENTS: [&str; 3] = ["start", "die", "destroy"];
+const EVENTS: [&str; 5] = ["start", "die", "destroy", "kill", "health_status"];
+/// Signals that conventionally ask for something else than an end: HUP, USR1, USR2.
+const HARMLESS_SIGNALS: [&str; 3] = ["1", "10", "12"];
 
 pub(super) fn watch(docker: Docker, owner: Owner) -> Sights {
     let sights = stream::once(connect(docker.clone(), owner)).try_flatten();
@@ -28,7 +30,7 @@ async fn connect(
     let client = docker.client().await?;
     let info = client.info().await.map_err(error::classify)?;
     let events = client.events(Some(events_of(&owner, &info))).map_err(error::classify);
-    let all = Sight::All(machine(info), docker.list_owned(&owner).await?);
+    let all = Sight::All(docker.machine(info), docker.list_owned(&owner).await?);
     let changes = events.try_filter_map(move |event| {
         let docker = docker.clone();
         async move { sight(&docker, event).await }
@@ -52,9 +54,17 @@ fn events_of(owner: &Owner, info: &SystemInfo) -> EventsOptions {
 
 /// What an event is about, as it is when Docker is asked for it.
 async fn sight(docker: &Docker, event: EventMessage) -> Result<Option<Sight>, EngineError> {
-    let Some(id) = event.actor.and_then(|actor| actor.id) else { return Ok(None) };
-    if event.action.as_deref() == Some("destroy") {
-        return Ok(Some(Sight::Gone(id)));
+    let actor = event.actor.unwrap_or_default();
+    let Some(id) = actor.id else { return Ok(None) };
+    match event.action.as_deref() {
+        Some("destroy") => return Ok(Some(Sight::Gone(id))),
+        Some("kill") => {
+            let signal = actor.attributes.as_ref().and_then(|attributes| attributes.get("signal"));
+            let is_harmless = signal.is_some_and(|signal| HARMLESS_SIGNALS.contains(&signal.as_str()));
+            let at = Timestamp::from_millis(event.time_nano.unwrap_or_default() / 1_000_000);
+            return Ok((!is_harmless).then_some(Sight::Signalled { id, at }));
+        }
+        _ => {}
     }
     match docker.inspect(&id).await {
         Ok(container) => Ok(Some(Sight::Changed(container))),
@@ -63,20 +73,26 @@ async fn sight(docker: &Docker, event: EventMessage) -> Result<Option<Sight>, En
     }
 }
 
-fn machine(info: SystemInfo) -> Machine {
-    Machine {
-        capacity: Resources {
-            cpus: Cpus::from_nanos(amount(info.ncpu).saturating_mul(1_000_000_000)),
-            memory: Memory::from_bytes(amount(info.mem_total)),
-        },
-        platform: Platform {
-            os: info.os_type.unwrap_or_default(),
-            architecture: go_architecture(info.architecture.unwrap_or_default()),
-        },
-        engine: EngineVersion {
-            version: info.server_version.unwrap_or_default(),
-            labels: sorted(Some(info.labels.into_iter().flatten().map(split_label))),
-        },
+impl Docker {
+    fn machine(&self, info: SystemInfo) -> Machine {
+        self.set_directory(info.docker_root_dir);
+        Machine {
+            capacity: Resources {
+                cpus: Cpus::from_nanos(amount(info.ncpu).saturating_mul(1_000_000_000)),
+                memory: Memory::from_bytes(amount(info.mem_total)),
+            },
+            platform: Platform {
+                os: info.os_type.unwrap_or_default(),
+                architecture: go_architecture(info.architecture.unwrap_or_default()),
+            },
+            engine: EngineVersion {
+                version: info.server_version.unwrap_or_default(),
+                labels: sorted(Some(info.labels.into_iter().flatten().map(split_label))),
+            },
+            host: if self.host == DEFAULT_HOST { String::new() } else { self.host.clone() },
+            keeps_containers: info.live_restore_enabled.unwrap_or_default(),
+            booted: if self.is_local() { disk::booted() } else { None },
+        }
     }
 }
 

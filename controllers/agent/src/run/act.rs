@@ -1,19 +1,18 @@
 //! What the plans say is done: jobs are begun, writes put into the outbox, questions asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use skep_api::key::{Key, TaskRef};
-use skep_api::node::NodeReport;
 use skep_store::{Error as StoreError, Range};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Reply;
 use super::{Agent, Alarm};
-use crate::change::Change;
 use crate::error::AgentError;
 use crate::jobs::{self, Order, Outcome};
-use crate::local::{JobKind, Removal};
+use crate::local::{JobKind, Removal, Wait};
 use crate::outbox::Subject;
 use crate::plan::{Action, Job, plan};
 use crate::retry;
@@ -68,6 +67,7 @@ impl Agent {
                     }
                 }
                 Action::ReadRevision(id) => self.read_revision(id),
+                Action::WaitToStop(wait, limit) => self.wait_to_stop(key, wait, limit.to_std()),
                 Action::ConfirmRemoval => self.confirm_removal(key),
                 Action::Forget => self.world.forget(key),
             }
@@ -82,7 +82,16 @@ impl Agent {
         }
         tracing::debug!(task = %key, ?job, "begin");
         let deadline = self.keeper.held().map_or_else(Instant::now, |held| held.deadline);
-        let order = Order { key: key.clone(), owner: self.world.owner.clone(), job, deadline, given_up };
+        let order = Order {
+            key: key.clone(),
+            owner: self.world.owner.clone(),
+            job,
+            deadline,
+            given_up,
+            meter: self.meter.clone(),
+            node: self.world.node_spec().map_or(&self.config.hostname, |spec| &spec.name).clone(),
+            host: self.world.machine.as_ref().map(|machine| machine.host.clone()).unwrap_or_default(),
+        };
         self.jobs.push(Box::pin(jobs::perform(Arc::clone(&self.engine), Arc::clone(&self.limits), order)));
     }
 
@@ -106,6 +115,12 @@ impl Agent {
         self.alarms.insert(Alarm::Task(key.clone()), Instant::now() + wait);
     }
 
+    /// Lets the stop of a task wait, counted from when that was first asked for.
+    fn wait_to_stop(&mut self, key: &TaskRef, wait: Wait, limit: Duration) {
+        let alarm = Alarm::Stop(key.clone(), wait);
+        self.alarms.entry(alarm).or_insert_with(|| Instant::now() + limit);
+    }
+
     /// Tries again what has rested long enough.
     fn ring(&mut self) {
         let now = Instant::now();
@@ -122,6 +137,14 @@ impl Agent {
                     self.world.revisions.remove(&id);
                     self.dirty.extend(self.world.tasks_of(&id));
                 }
+                Alarm::Stop(key, wait) => {
+                    if let Some(local) = self.world.known_mut(&key) {
+                        local.waited = local.waited.max(Some(wait));
+                        self.dirty.insert(key);
+                    }
+                }
+                Alarm::Disk => self.measure_disk(),
+                Alarm::Clock => self.ask_for_time(),
             }
         }
     }
@@ -150,29 +173,6 @@ impl Agent {
             };
             Reply::Removal(key, answer.map(|[has_task, has_node]| !has_task || !has_node))
         }));
-    }
-
-    /// Says what there is to say of the machine, if it is not said yet.
-    fn report_machine(&mut self) {
-        let (Some(machine), Some(created)) = (&self.world.machine, self.world.node_created()) else { return };
-        let report = NodeReport {
-            clock_asked: None,
-            clock_skew_ms: None,
-            disk_pressure: None,
-            hostname: self.config.hostname.clone(),
-            address: self.config.address.clone(),
-            capacity: machine.capacity,
-            platform: machine.platform.clone(),
-            engine: machine.engine.clone(),
-            skep_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let (told, modified) = self.world.report();
-        if self.is_reporting || told == Some(&report) {
-            return;
-        }
-        let node = (self.config.node.clone(), created);
-        let change = Change::Machine { report: report.into(), node, modified };
-        self.outbox.put(Subject::Machine, change, true, Instant::now());
     }
 
     /// Sends the writes that are due.

@@ -7,13 +7,14 @@ use tokio::time::Instant;
 
 use super::{Agent, Alarm};
 use crate::change::Change;
+use crate::engine::{Disk, EngineError};
 use crate::error::AgentError;
 use crate::local::Removal;
 use crate::outbox::Subject;
 use crate::retry;
 use crate::world::{RevisionId, RevisionState};
 
-/// An answer of etcd.
+/// An answer, of etcd if nothing else is said.
 pub(super) enum Reply {
     /// To a batch of writes.
     Committed(Vec<(Subject, Change, Result<Outcome, StoreError>)>),
@@ -21,6 +22,8 @@ pub(super) enum Reply {
     ReadBack(Subject, Change, Result<Listing, StoreError>),
     /// To a reading of a revision and its pin.
     Revision(RevisionId, Result<Listing, StoreError>),
+    /// The engine's, to the question how full its disk is.
+    Disk(Result<Option<Disk>, EngineError>),
     /// To the question whether a task is really gone.
     Removal(TaskRef, Result<bool, StoreError>),
 }
@@ -38,6 +41,10 @@ impl Agent {
             }
             Reply::ReadBack(subject, change, result) => self.read_back(subject, change, result),
             Reply::Revision(id, result) => self.revision(id, result),
+            Reply::Disk(result) => {
+                self.see_disk(result);
+                Ok(())
+            }
             Reply::Removal(key, result) => self.removal(&key, result),
         }
     }

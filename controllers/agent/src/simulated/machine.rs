@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use skep_api::service::Port;
-use skep_api::task::PortStatus;
+use skep_api::task::{Health, PortStatus};
 use skep_api::time::Timestamp;
 
+use tokio::time::Instant;
+
+use super::process::{Happening, Process, Script};
 use super::{Faults, Latency, is_owned, refused};
-use crate::engine::{Container, ContainerSpec, EngineError, Image, Machine, Owner, Phase};
+use crate::engine::{Container, ContainerSpec, Disk, EngineError, Image, Machine, Owner, Phase};
 
 /// Where automatic host ports begin, as in Docker.
 const FIRST_PORT: u16 = 32768;
 /// The exit code of a container whose daemon died.
-const DAEMON_DIED: i64 = 255;
+pub(super) const DAEMON_DIED: i64 = 255;
 
 /// What a watcher is told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub(super) enum Notice {
     Changed(String),
     /// The container with this id is gone.
     Gone(String),
+    /// The daemon was asked to end the container with this id.
+    Signalled(String, Timestamp),
     /// The daemon died.
     Away,
 }
@@ -62,14 +67,24 @@ pub(super) struct State {
     pub(super) images: BTreeMap<String, Image>,
     pub(super) registry: BTreeMap<String, Image>,
     pub(super) witness: Option<Witness>,
+    pub(super) disk: Option<Disk>,
     containers: BTreeMap<String, Held>,
     created: u64,
 }
 
-/// A container with what its host ports are to be.
+/// A container with what its host ports are to be, what its process will do, and what that has written.
 struct Held {
     container: Container,
     ports: Vec<Port>,
+    script: Script,
+    process: Option<Process>,
+    output: Vec<String>,
+}
+
+impl Held {
+    fn new(container: Container) -> Self {
+        Self { container, ports: Vec::new(), script: Script::default(), process: None, output: Vec::new() }
+    }
 }
 
 impl State {
@@ -82,6 +97,7 @@ impl State {
             images: BTreeMap::new(),
             registry: BTreeMap::new(),
             witness: None,
+            disk: None,
             containers: BTreeMap::new(),
             created: 0,
         }
@@ -102,7 +118,7 @@ impl State {
     }
 
     pub(super) fn add(&mut self, container: Container) {
-        self.containers.insert(container.id.clone(), Held { container, ports: Vec::new() });
+        self.containers.insert(container.id.clone(), Held::new(container));
     }
 
     pub(super) fn pull(&mut self, reference: &str) -> Result<(), EngineError> {
@@ -126,11 +142,12 @@ impl State {
             id: id.clone(),
             name: spec.name.clone(),
             labels: spec.labels.clone(),
-            phase: Phase::Created,
-            started: None,
-            ports: Vec::new(),
+            image: self.images.get(&spec.image).map(|image| image.id.clone()).unwrap_or_default(),
+            ..Container::default()
         };
-        self.containers.insert(id.clone(), Held { container, ports: spec.revision.host_ports.clone() });
+        let ports = spec.revision.host_ports.clone();
+        let held = Held { ports, script: Script::of(spec), ..Held::new(container) };
+        self.containers.insert(id.clone(), held);
         Ok(id)
     }
 
@@ -140,7 +157,12 @@ impl State {
         }
         let ports = self.free_ports(id)?;
         let Some(held) = self.containers.get_mut(id) else { return Ok(()) };
+        let process = Process::start(held.script.clone(), Instant::now());
+        held.container.health.clone_from(&process.health);
+        held.process = Some(process);
+        held.output.extend(held.script.says.iter().cloned());
         held.container.phase = Phase::Running;
+        held.container.finished = None;
         held.container.started = Some(now);
         held.container.ports = ports;
         let incident = Incident::Started(held.container.clone());
@@ -149,28 +171,79 @@ impl State {
     }
 
     /// Ends a container that runs. Whether it did.
-    pub(super) fn end(&mut self, id: &str, phase: Phase, by: End) -> bool {
+    pub(super) fn end(&mut self, id: &str, phase: Phase, by: End, now: Timestamp) -> bool {
         let running = self.containers.get_mut(id).filter(|held| held.container.phase == Phase::Running);
         let Some(held) = running else { return false };
         held.container.phase = phase;
+        held.container.finished = Some(now);
         held.container.ports.clear();
+        held.process = None;
         let incident = Incident::Ended(held.container.clone(), by);
         self.tell(&incident);
         true
     }
 
     /// Removes a container. Whether there was one.
-    pub(super) fn remove(&mut self, id: &str, by: End) -> bool {
-        self.end(id, Phase::Exited { code: 137, oom_killed: false }, by);
+    pub(super) fn remove(&mut self, id: &str, by: End, now: Timestamp) -> bool {
+        self.end(id, Phase::Exited { code: 137, oom_killed: false }, by, now);
         self.containers.remove(id).is_some()
     }
 
-    pub(super) fn crash(&mut self) {
+    /// The daemon dies, or shuts down: every container ends with `code`.
+    pub(super) fn go_away(&mut self, code: i64, now: Timestamp) {
         self.is_up = false;
         let ids: Vec<String> = self.containers.keys().cloned().collect();
         for id in ids {
-            self.end(&id, Phase::Exited { code: DAEMON_DIED, oom_killed: false }, End::Daemon);
+            self.end(&id, Phase::Exited { code, oom_killed: false }, End::Daemon, now);
         }
+    }
+
+    /// When something happens next by itself.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let next = self.containers.values().filter_map(|held| held.process.as_ref()?.next());
+        next.map(|(at, _)| at).min()
+    }
+
+    /// Lets happen what was to happen until `instant`, which is `now` by the machine's clock. Names what has changed.
+    pub(super) fn settle(&mut self, instant: Instant, now: Timestamp) -> Vec<String> {
+        let mut changed = Vec::new();
+        while let Some((id, at, happening)) = self.next_until(instant) {
+            match happening {
+                Happening::Checked => changed.extend(self.check(&id, at)),
+                Happening::Exits(code) => {
+                    let ago = i64::try_from((instant - at).as_millis()).unwrap_or(i64::MAX);
+                    let then = Timestamp::from_millis(now.as_millis().saturating_sub(ago));
+                    self.end(&id, Phase::Exited { code, oom_killed: false }, End::ByItself, then);
+                    changed.push(id);
+                }
+            }
+        }
+        changed
+    }
+
+    fn next_until(&self, instant: Instant) -> Option<(String, Instant, Happening)> {
+        let next = self.containers.iter().filter_map(|(id, held)| {
+            let (at, happening) = held.process.as_ref()?.next()?;
+            Some((id.clone(), at, happening))
+        });
+        next.filter(|(_, at, _)| *at <= instant).min_by_key(|(_, at, _)| *at)
+    }
+
+    /// A healthcheck. As with Docker, only a change of its state is news.
+    fn check(&mut self, id: &str, at: Instant) -> Option<String> {
+        let held = self.containers.get_mut(id)?;
+        let process = held.process.as_mut()?;
+        process.check(at);
+        let before = std::mem::replace(&mut held.container.health, process.health.clone());
+        let state = |health: &Option<Health>| health.as_ref().map(|health| health.state);
+        (state(&before) != state(&held.container.health)).then(|| id.to_owned())
+    }
+
+    /// The last lines that a container has written.
+    pub(super) fn tail(&self, id: &str, lines: usize) -> Result<Vec<String>, EngineError> {
+        self.find(id)?;
+        let output = self.containers.get(id).map(|held| held.output.as_slice()).unwrap_or_default();
+        Ok(output.iter().skip(output.len().saturating_sub(lines)).cloned().collect())
     }
 
     fn tell(&self, incident: &Incident) {

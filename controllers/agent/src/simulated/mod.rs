@@ -4,6 +4,7 @@
 //! seed of its [`Env`].
 
 mod machine;
+mod process;
 mod watch;
 
 use std::ops::Range;
@@ -12,12 +13,14 @@ use std::time::Duration;
 
 use skep_runtime::clock::Env;
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use crate::engine::{
-    Call, Container, ContainerSpec, Engine, EngineError, Image, Machine, Owner, Phase, Sights,
+    Call, Container, ContainerSpec, Disk, Engine, EngineError, Image, Machine, Meter, Owner, Phase, Progress,
+    Sights,
 };
 use crate::labels;
-use machine::{Notice, State};
+use machine::{DAEMON_DIED, Notice, State};
 
 pub use machine::{End, Incident};
 
@@ -25,6 +28,9 @@ pub use machine::{End, Incident};
 const NOTICES_MAX: usize = 1024;
 /// Tells the engine's randomness from the agent's.
 const RANDOM: u64 = 0xD0C_4E7;
+/// How large an image is that is pulled, in bytes, and in how many steps that is told.
+const PULL_BYTES: u64 = 40 << 20;
+const PULL_STEPS: u32 = 4;
 
 /// How long the engine takes for its calls, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,10 +121,34 @@ impl SimulatedEngine {
         self.state().containers().cloned().collect()
     }
 
+    /// Sets how full the disk is.
+    pub fn set_disk(&self, disk: Disk) {
+        self.state().disk = Some(disk);
+    }
+
+    /// Changes what the machine says of itself, from the next time that its engine was away.
+    pub fn set_machine(&self, machine: Machine) {
+        self.state().machine = machine;
+    }
+
     /// Ends the process of a container, as if by itself. Whether there was one that ran.
     pub fn exit(&self, id: &str, code: i64) -> bool {
-        let phase = Phase::Exited { code, oom_killed: false };
-        let has_ended = self.state().end(id, phase, End::ByItself);
+        self.end(id, Phase::Exited { code, oom_killed: false }, End::ByItself)
+    }
+
+    /// The kernel kills the process of a container for want of memory. Whether there was one that ran.
+    pub fn run_out_of_memory(&self, id: &str) -> bool {
+        self.end(id, Phase::Exited { code: 137, oom_killed: true }, End::ByItself)
+    }
+
+    /// Stops a container behind the agent's back, as `docker stop` does; its process ends with `code`. Whether there was one that ran.
+    pub fn stop_by_hand(&self, id: &str, code: i64) -> bool {
+        self.notify(Notice::Signalled(id.to_owned(), self.shared.env.now()));
+        self.end(id, Phase::Exited { code, oom_killed: false }, End::ByPeople)
+    }
+
+    fn end(&self, id: &str, phase: Phase, by: End) -> bool {
+        let has_ended = self.state().end(id, phase, by, self.shared.env.now());
         if has_ended {
             self.notify(Notice::Changed(id.to_owned()));
         }
@@ -127,7 +157,7 @@ impl SimulatedEngine {
 
     /// Removes a container behind the agent's back, as `docker rm -f` does. Whether there was one.
     pub fn remove_by_force(&self, id: &str) -> bool {
-        let has_removed = self.state().remove(id, End::ByPeople);
+        let has_removed = self.state().remove(id, End::ByPeople, self.shared.env.now());
         if has_removed {
             self.notify(Notice::Gone(id.to_owned()));
         }
@@ -136,7 +166,17 @@ impl SimulatedEngine {
 
     /// The daemon dies, and every container with it; nothing answers until [`SimulatedEngine::come_back`].
     pub fn crash(&self) {
-        self.state().crash();
+        self.go_away(DAEMON_DIED);
+    }
+
+    /// The daemon shuts down and stops every container, whose processes end with `code`; nothing answers until
+    /// [`SimulatedEngine::come_back`].
+    pub fn shut_down(&self, code: i64) {
+        self.go_away(code);
+    }
+
+    fn go_away(&self, code: i64) {
+        self.state().go_away(code, self.shared.env.now());
         self.notify(Notice::Away);
     }
 
@@ -147,6 +187,12 @@ impl SimulatedEngine {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets happen what was to happen by now.
+    fn settle(&self) {
+        let changed = self.state().settle(Instant::now(), self.shared.env.now());
+        changed.into_iter().for_each(|id| self.notify(Notice::Changed(id)));
     }
 
     fn notify(&self, notice: Notice) {
@@ -177,6 +223,7 @@ impl SimulatedEngine {
             (before, total - before)
         });
         tokio::time::sleep(Duration::from_millis(before)).await;
+        self.settle();
         let answer = {
             let mut state = self.state();
             if state.is_up { effect(&mut state) } else { Err(unreachable("it does not run")) }
@@ -210,14 +257,26 @@ impl Engine for SimulatedEngine {
         ))
     }
 
-    fn pull<'a>(&'a self, reference: &'a str) -> Call<'a, ()> {
+    fn pull<'a>(&'a self, reference: &'a str, meter: Meter<'a>) -> Call<'a, ()> {
         Box::pin(async move {
             let refuses = self.happens(self.state().faults.refuse_pull);
-            self.call(
+            let steps = async {
+                let pause = Duration::from_millis(self.state().latency.pull.start) / PULL_STEPS;
+                for step in 0..u64::from(PULL_STEPS) {
+                    meter(Progress { done: PULL_BYTES * step / u64::from(PULL_STEPS), total: PULL_BYTES });
+                    tokio::time::sleep(pause).await;
+                }
+                std::future::pending::<()>().await;
+            };
+            let call = self.call(
                 |latency| latency.pull.clone(),
                 |state| if refuses { Err(refused("toomanyrequests")) } else { state.pull(reference) },
-            )
-            .await
+            );
+            tokio::select! {
+                biased;
+                answer = call => answer,
+                () = steps => Ok(()),
+            }
         })
     }
 
@@ -247,8 +306,12 @@ impl Engine for SimulatedEngine {
         Box::pin(self.call(
             |latency| latency.stop.clone(),
             move |state| {
-                state.find(id)?;
-                if state.end(id, Phase::Exited { code: 143, oom_killed: false }, End::Stopped) {
+                let is_running = state.find(id)?.phase == Phase::Running;
+                let now = self.shared.env.now();
+                if is_running {
+                    self.notify(Notice::Signalled(id.to_owned(), now));
+                }
+                if state.end(id, Phase::Exited { code: 143, oom_killed: false }, End::Stopped, now) {
                     self.notify(Notice::Changed(id.to_owned()));
                 }
                 Ok(())
@@ -261,11 +324,19 @@ impl Engine for SimulatedEngine {
             |latency| latency.read.clone(),
             move |state| {
                 state.find(id)?;
-                state.remove(id, End::Removed);
+                state.remove(id, End::Removed, self.shared.env.now());
                 self.notify(Notice::Gone(id.to_owned()));
                 Ok(())
             },
         ))
+    }
+
+    fn tail<'a>(&'a self, id: &'a str, lines: usize) -> Call<'a, Vec<String>> {
+        Box::pin(self.call(|latency| latency.read.clone(), move |state| state.tail(id, lines)))
+    }
+
+    fn disk(&self) -> Call<'_, Option<Disk>> {
+        Box::pin(self.call(|latency| latency.read.clone(), |state| Ok(state.disk.clone())))
     }
 }
 

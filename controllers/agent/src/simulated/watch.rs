@@ -19,15 +19,36 @@ async fn connect(
     let notices = engine.shared.notices.subscribe();
     let containers = engine.list(&owner).await?;
     let all = Sight::All(engine.state().machine.clone(), containers);
-    let notices = stream::unfold(notices, |mut notices| async move {
-        let notice = notices.recv().await;
-        Some((notice, notices))
+    let notices = stream::unfold((engine.clone(), notices), |(engine, mut notices)| async move {
+        let notice = next(&engine, &mut notices).await;
+        Some((notice, (engine, notices)))
     });
     let changes = notices.map(Ok).try_filter_map(move |notice| {
         let (engine, owner) = (engine.clone(), owner.clone());
         async move { sight(&engine, &owner, notice).await }
     });
     Ok(stream::once(future::ready(Ok(all))).chain(changes))
+}
+
+/// The next notice. What happens by itself happens when its time has come, as long as somebody watches.
+async fn next(
+    engine: &SimulatedEngine,
+    notices: &mut broadcast::Receiver<Notice>,
+) -> Result<Notice, broadcast::error::RecvError> {
+    loop {
+        let due = engine.state().next();
+        let timer = async {
+            match due {
+                Some(instant) => tokio::time::sleep_until(instant).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            notice = notices.recv() => return notice,
+            () = timer => engine.settle(),
+        }
+    }
 }
 
 /// What a notice is about, as it is when the engine is asked for it.
@@ -39,6 +60,7 @@ async fn sight(
     let id = match notice {
         Ok(Notice::Changed(id)) => id,
         Ok(Notice::Gone(id)) => return Ok(Some(Sight::Gone(id))),
+        Ok(Notice::Signalled(id, at)) => return Ok(Some(Sight::Signalled { id, at })),
         Ok(Notice::Away) => return Err(unreachable("it died")),
         Err(_) => return Err(unreachable("its events were lost")),
     };

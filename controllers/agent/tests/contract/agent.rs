@@ -78,7 +78,13 @@ async fn an_image_that_nobody_has_rejects_the_task_in_the_engine_s_words() {
     rig.hand.put_revision(revision("image: 'missing:1'", "")).await;
     let task = rig.hand.want(1, DesiredState::Running).await;
     let status = rig.hand.reaches(&task, TaskState::Rejected).await;
-    assert_eq!(status.error.as_deref(), Some("manifest for missing:1 not found: manifest unknown"));
+    assert_eq!(
+        status.error.as_deref(),
+        Some(
+            "image missing:1 is not on node host and no registry has it (manifest for missing:1 not found: \
+             manifest unknown); if another machine has it, bring it with: docker save missing:1 | ssh host docker load"
+        )
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,8 +276,7 @@ async fn a_left_over_container_is_removed_and_a_foreign_one_is_not() {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
         phase: Phase::Running,
-        started: None,
-        ports: Vec::new(),
+        ..Container::default()
     };
     rig.machine.add_container(container("own", &cluster, &node));
     rig.machine.add_container(container("other-node", &cluster, "000000000000"));
@@ -291,8 +296,7 @@ async fn a_name_that_belongs_to_somebody_else_rejects_the_task() {
         name: skep_agent::container_name(&task),
         labels: std::collections::BTreeMap::new(),
         phase: Phase::Running,
-        started: None,
-        ports: Vec::new(),
+        ..Container::default()
     });
     rig.hand.want(1, DesiredState::Running).await;
     let status = rig.hand.reaches(&task, TaskState::Rejected).await;

@@ -51,7 +51,7 @@ async fn next_change(sights: &mut Sights, known: &Container) -> Container {
     loop {
         match next(sights).await {
             Sight::Changed(container) if container.id == known.id && container != *known => return container,
-            Sight::Changed(_) => {}
+            Sight::Changed(_) | Sight::Signalled { .. } => {}
             other @ (Sight::All(..) | Sight::Gone(_)) => panic!("{other:?}"),
         }
     }
@@ -112,7 +112,7 @@ pub(crate) async fn what_is_not_there_is_not_found(bench: Bench) {
 }
 
 pub(crate) async fn an_image_that_no_registry_gives_is_refused_in_the_engine_s_words(bench: Bench) {
-    let pulled = bench.engine.pull("127.0.0.1:1/nothing:1").await;
+    let pulled = bench.engine.pull("127.0.0.1:1/nothing:1", &|_| {}).await;
     assert!(matches!(&pulled, Err(EngineError::Refused(words)) if !words.is_empty()), "{pulled:?}");
     assert!(!bench.engine.image(bench.image).await.unwrap().id.is_empty());
 }
@@ -150,13 +150,13 @@ pub(crate) async fn a_watch_shows_everything_and_then_every_change(bench: Bench)
     let mut sights = bench.engine.watch(&bench.owner);
     match next(&mut sights).await {
         Sight::All(_, containers) => assert_eq!(containers, std::slice::from_ref(&before)),
-        other @ (Sight::Changed(_) | Sight::Gone(_)) => panic!("{other:?}"),
+        other @ (Sight::Changed(_) | Sight::Gone(_) | Sight::Signalled { .. }) => panic!("{other:?}"),
     }
     let running = bench.started("watch-2", "").await;
     let seen = loop {
         match next(&mut sights).await {
             Sight::Changed(container) if container.id == running.id => break container,
-            Sight::All(..) | Sight::Changed(_) | Sight::Gone(_) => {}
+            Sight::All(..) | Sight::Changed(_) | Sight::Gone(_) | Sight::Signalled { .. } => {}
         }
     };
     assert_eq!(seen, running);
@@ -167,7 +167,7 @@ pub(crate) async fn a_watch_shows_everything_and_then_every_change(bench: Bench)
     loop {
         match next(&mut sights).await {
             Sight::Gone(id) => break assert_eq!(id, running.id),
-            Sight::Changed(_) => {}
+            Sight::Changed(_) | Sight::Signalled { .. } => {}
             other @ Sight::All(..) => panic!("{other:?}"),
         }
     }

@@ -127,7 +127,7 @@ impl Reader {
                         }
                     }
                     Some(Ok(Sight::Changed(container))) => self.add(&container, &mut known, &mut pieces),
-                    Some(Ok(Sight::Gone(_))) => {}
+                    Some(Ok(Sight::Gone(_) | Sight::Signalled { .. })) => {}
                     Some(Err(error)) => return Err(engine_failure(error)),
                     None => return Ok(()),
                 },

@@ -143,7 +143,8 @@ impl Bench {
             labels,
             phase,
             started,
-            ports: Vec::new(),
+            finished: matches!(phase, Phase::Exited { .. }).then_some(NOW),
+            ..Container::default()
         }
     }
 

@@ -1,5 +1,6 @@
 //! One situation each.
 
+use skep_api::container::PullPolicy;
 use skep_api::key::Key;
 use skep_api::task::{DesiredState, TaskState};
 use skep_store::Guard;
@@ -9,16 +10,20 @@ use crate::change::Change;
 use crate::engine::{EngineError, Phase};
 use crate::jobs::Outcome;
 use crate::local::JobKind;
-use crate::plan::{Action, Job};
+use crate::plan::{Action, Fetch, Job};
 use crate::world::revision_id;
 
 const EXITED_1: Phase = Phase::Exited { code: 1, oom_killed: false };
 const EXITED_0: Phase = Phase::Exited { code: 0, oom_killed: false };
 
+fn fetch(reference: &str) -> Job {
+    Job::Fetch(Fetch { reference: reference.to_owned(), policy: PullPolicy::Missing })
+}
+
 #[test]
 fn a_new_task_is_prepared_claimed_started_and_reported() {
     let mut bench = Bench::with_task(DesiredState::Running);
-    assert_eq!(bench.job(), Some(Job::Fetch("web:1".to_owned())));
+    assert_eq!(bench.job(), Some(fetch("web:1")));
     bench.found("web:1", &[]);
     let Some(Job::Create(spec)) = bench.job() else { panic!("{:?}", bench.plan()) };
     assert_eq!((spec.name.as_str(), spec.image.as_str()), ("web.1.0000a", "web:1"));
@@ -106,6 +111,8 @@ fn a_container_that_ran_is_never_started_again() {
         let mut bench = Bench::with_task(DesiredState::Running);
         bench.told(state);
         bench.seen(EXITED_1);
+        assert_eq!(bench.job(), Some(Job::Tail("c1".to_owned())));
+        bench.learn(Outcome::Tail(vec!["out".to_owned()]));
         assert_eq!(bench.job(), None);
         let status = bench.report();
         assert_eq!(status.state, TaskState::Failed);
@@ -276,7 +283,7 @@ fn a_registry_s_digest_is_pinned_before_anything_is_created_from_it() {
     assert_eq!(bench.job(), None);
     assert!(matches!(bench.write(), Some((Change::Pin { digest, .. }, true)) if digest == "sha256:aa"));
     bench.pin("sha256:bb");
-    assert_eq!(bench.job(), Some(Job::Fetch("web:1@sha256:bb".to_owned())), "another agent was first");
+    assert_eq!(bench.job(), Some(fetch("web:1@sha256:bb")), "another agent was first");
 }
 
 #[test]

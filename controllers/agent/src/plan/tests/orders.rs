@@ -149,8 +149,9 @@ impl Around {
 
     fn perform(&mut self, job: &Job) -> Outcome {
         match job {
-            Job::Fetch(reference) => {
-                self.bench.found(reference, &[]);
+            Job::Tail(_) => return Outcome::Tail(Vec::new()),
+            Job::Fetch(fetch) => {
+                self.bench.found(&fetch.reference, &[]);
                 return Outcome::Nothing;
             }
             Job::Create(_) => self.container = self.container.or(Some(Phase::Created)),
