@@ -3,32 +3,38 @@
 use std::time::Duration;
 
 use skep_api::image::ImageReference;
-use skep_store::Store;
 
+use crate::cli::Context;
+use crate::client::resolve_image;
 use crate::output::warn;
 
-/// How long a registry may take to answer.
-const LIMIT: Duration = Duration::from_secs(15);
+/// How long a registry may take to answer a person who waits for it.
+const LIMIT: Duration = Duration::from_secs(20);
 
-/// The digest that `image` has in its registry now; `None` if no node can say.
-pub(crate) async fn digest(store: &Store, image: &str) -> Option<String> {
-    let _ = (store, image);
-    tokio::time::timeout(LIMIT, std::future::ready(None)).await.ok().flatten()
+/// The digest that `image` has in its registry now, or why nobody can say.
+pub(crate) async fn digest(context: &Context, image: &str) -> Result<String, String> {
+    let state = context.cluster.state();
+    match tokio::time::timeout(LIMIT, resolve_image(&state, image)).await {
+        Ok(Ok(Some(digest))) => Ok(digest),
+        Ok(Ok(None)) => Err("no node of this machine answers".to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("it does not answer within {} s", LIMIT.as_secs())),
+    }
 }
 
 /// Writes beside each image the digest that its tag has now. One that no registry knows stays as it is, with a warning in
 /// Swarm's words.
-pub(crate) async fn pin_all<'a>(store: &Store, images: impl Iterator<Item = &'a mut String>) {
+pub(crate) async fn pin_all<'a>(context: &Context, images: impl Iterator<Item = &'a mut String>) {
     for image in images {
         let has_digest = image.parse::<ImageReference>().is_ok_and(|image| image.digest().is_some());
         if has_digest {
             continue;
         }
-        match digest(store, image).await {
-            Some(digest) => *image = pinned(image, &digest),
-            None => warn(&format!(
+        match digest(context, image).await {
+            Ok(digest) => *image = pinned(image, &digest),
+            Err(reason) => warn(&format!(
                 "image {image} could not be accessed on a registry to record its digest. Each node will access {image} \
-                 independently, possibly leading to different nodes running different versions of the image."
+                 independently, possibly leading to different nodes running different versions of the image. ({reason})"
             )),
         }
     }

@@ -44,7 +44,7 @@ impl SetImage {
         let mut images = self.images()?;
         let store = context.cluster.connect(&context.env).await?;
         if !self.no_resolve {
-            registry::pin_all(&store, images.values_mut()).await;
+            registry::pin_all(context, images.values_mut()).await;
         }
         let digests = running_digests(&store, images.keys()).await?;
         let keys: Vec<Key> = images.keys().cloned().map(Key::Service).collect();
