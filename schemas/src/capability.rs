@@ -97,6 +97,8 @@ mod tests {
             (vec!["CAP_CHOWN".to_owned(), "CAP_NET_RAW".to_owned()], vec![ALL.to_owned()])
         );
         let (add, drop) = effective_of(&["ALL", "KILL"], &["all", "kill"]);
+        assert_eq!((add, drop), (vec![ALL.to_owned()], Vec::new()), "both are ALL");
+        let (add, drop) = effective_of(&["ALL"], &["kill"]);
         assert_eq!((add, drop), (vec![ALL.to_owned()], vec!["CAP_KILL".to_owned()]));
         let (add, drop) = effective_of(&["KILL"], &["cap_kill"]);
         assert_eq!((add, drop), (vec!["CAP_KILL".to_owned()], Vec::new()), "what is given wins");

@@ -43,6 +43,7 @@ codes! {
     BAD_PATH = "E0207" "A path is not absolute, or holds `..`."
     TOO_SMALL = "E0208" "An amount of CPU or memory is below what a container can be given."
     LIMIT = "E0209" "There are more labels, or longer ones, than allowed."
+    BAD_TEMPLATE = "E0210" "A template such as {{.Task.Slot}} is not closed, or names what there is not."
     STATUS_IGNORED = "W0301" "A status is written by controllers; what a manifest says of it is ignored."
     NEVER_MATCHES = "W0302" "A constraint names a property that no node has, so no node will match."
 }

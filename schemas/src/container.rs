@@ -25,7 +25,7 @@ pub struct TaskTemplate {
     /// Replaces the image's arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
-    /// Environment variables.
+    /// Environment variables. Values are templates: `{{.Node.Hostname}}`, `{{.Task.Slot}}`, …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// The user and group of the process, such as `1000:1000`.
@@ -37,7 +37,7 @@ pub struct TaskTemplate {
     /// The directory in which the process starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,
-    /// The host name in the container.
+    /// The host name in the container; a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
     /// Labels of the container.
@@ -88,7 +88,7 @@ pub struct TaskTemplate {
     /// Networks that it is attached to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<NetworkReference>,
-    /// Lines for /etc/hosts: name to address.
+    /// Lines for /etc/hosts: name to address, or to `host-gateway`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hosts: BTreeMap<String, String>,
     /// How it resolves names.
@@ -100,10 +100,10 @@ pub struct TaskTemplate {
     /// Kernel settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
-    /// Capabilities given.
+    /// Capabilities given, with or without `CAP_`; `ALL` is every one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cap_add: Vec<String>,
-    /// Capabilities taken.
+    /// Capabilities taken; one that is given is not taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cap_drop: Vec<String>,
     /// Limits of the process.
@@ -112,22 +112,22 @@ pub struct TaskTemplate {
     /// How readily the kernel kills it for want of memory, −1000 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
-    /// Whether it may do all that the node's root may do.
+    /// Whether it may do all that the node's root may do; the node's policy must allow it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub privileged: bool,
-    /// Devices of the node.
+    /// Devices of the node, which its policy must allow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
     /// The size of /dev/shm; by default Docker's, 64Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shm_size: Option<Memory>,
-    /// Whose processes it sees: `host`, or its own.
+    /// Whose processes it sees: `host`, which the node's policy must allow, or its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<String>,
-    /// Whose shared memory it sees: `host`, `none`, `private` or `shareable`.
+    /// Whose shared memory it sees: `host`, which the node's policy must allow, `none`, `private` or `shareable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipc: Option<String>,
-    /// Whose user ids it has: `host`, or the daemon's setting.
+    /// Whose user ids it has: `host`, which the node's policy must allow, or the daemon's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub userns: Option<String>,
     /// Windows isolation.
@@ -187,10 +187,10 @@ pub struct ResourceRequirements {
     /// What is set aside for it on its node.
     #[serde(default, skip_serializing_if = "is_default")]
     pub reservations: Reservations,
-    /// Swap, in memory units.
+    /// Swap that it may use beyond its memory; by default as much as memory. It needs a limit of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swap: Option<Memory>,
-    /// How readily it is swapped, 0 to 100.
+    /// How readily it is swapped, 0 to 100; −1 is the node's own setting. Nodes with cgroup v2 ignore it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_swappiness: Option<i32>,
 }
@@ -257,10 +257,11 @@ pub struct Mount {
     /// volume (the default), bind or tmpfs.
     #[serde(default, rename = "type", skip_serializing_if = "is_default")]
     pub kind: MountType,
-    /// The volume's name or the node's path; without one, a volume is anonymous.
+    /// The node's path, or the volume's name: a Volume of the stack if there is one of that name, else Docker's own. Without
+    /// one, a volume is anonymous. A template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The path in the container.
+    /// The path in the container; a template.
     pub target: String,
     /// Whether it cannot be written.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -271,7 +272,7 @@ pub struct Mount {
     /// tmpfs: its mode, in octal, such as "1777".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
-    /// tmpfs: more options.
+    /// tmpfs: more options, such as `exec` or `uid=1000`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
     /// bind: how mounts below it propagate; by default rprivate.
@@ -286,16 +287,16 @@ pub struct Mount {
     /// volume: whether the image's files are not copied into an empty volume.
     #[serde(default, skip_serializing_if = "is_default")]
     pub no_copy: bool,
-    /// volume: the path in the volume that is mounted.
+    /// volume: the path in the volume that is mounted; nodes with Docker before 26.0 refuse it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subpath: Option<String>,
     /// volume: the driver that creates it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
-    /// volume: options of its driver.
+    /// volume: options of its driver; values are templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_options: BTreeMap<String, String>,
-    /// volume: labels that it is created with.
+    /// volume: labels that it is created with; values are templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: Labels,
     /// Consistency, for Docker on other systems.
@@ -322,7 +323,7 @@ pub struct Healthcheck {
     /// How long failures do not count after the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_period: Option<Span>,
-    /// How often during the start period.
+    /// How often during the start period; nodes with Docker before 25.0 ask as often as later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_interval: Option<Span>,
 }

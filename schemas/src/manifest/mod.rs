@@ -10,6 +10,8 @@ mod suggest;
 mod unsupported;
 mod walk;
 
+pub(crate) use suggest::nearest;
+
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -99,7 +99,9 @@ fn typed(root: &Node, kind: Applicable, faults: &mut Vec<Fault>) -> Option<(Mani
             Manifest::Service(Box::new(service))
         }),
         Applicable::Volume => parse(&value).map(|Typed { metadata, spec }: Typed<Metadata, VolumeSpec>| {
-            Manifest::Volume(Volume { metadata, spec })
+            let volume = Volume { metadata, spec };
+            validate::volume(&volume, &mut report);
+            Manifest::Volume(volume)
         }),
         Applicable::Node => parse(&value).map(|Typed { metadata, spec }: Typed<NodeMetadata, NodeSpec>| {
             validate::node(&spec, &mut report);

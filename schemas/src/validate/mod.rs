@@ -2,12 +2,16 @@
 //!
 //! Where the form of a section is wrong, a check that would stumble over it waits, so that one mistake is told once.
 
+mod environment;
+mod health;
 mod mounts;
 mod placement;
 mod ports;
 mod process;
 mod resources;
+mod security;
 mod strategy;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +19,10 @@ use crate::code;
 use crate::node::NodeSpec;
 use crate::object::Service;
 use crate::problem::{Code, Fault, PROBLEMS_MAX};
-use crate::tree::{Node, Step};
+use crate::template::{Template, TemplateError, is_template};
+use crate::tree::{Extent, Node, Position, Step};
+
+pub(crate) use volume::check as volume;
 
 /// The most labels or constraints in one list.
 const LABELS_MAX: usize = 64;
@@ -32,10 +39,13 @@ pub(crate) struct Report<'a> {
 /// Checks a service.
 pub(crate) fn service(service: &Service, report: &mut Report<'_>) {
     labels(&["metadata", "labels"], &service.metadata.labels, report);
-    strategy::check(&service.spec, report);
+    strategy::check(service, report);
     ports::check(&service.spec, report);
-    placement::check(&service.spec.placement, report);
+    placement::check(&service.spec, report);
     process::check(&service.spec.task, report);
+    environment::check(&service.spec.task, report);
+    security::check(&service.spec.task, report);
+    health::check(&service.spec.task, report);
     labels(&["spec", "task", "labels"], &service.spec.task.labels, report);
     mounts::check(&service.spec.task.mounts, report);
     resources::check(&service.spec.task.resources, report);
@@ -103,21 +113,68 @@ impl<'a> Report<'a> {
         self.root.locate(path).start.line
     }
 
-    /// Refuses a text that is meant to be expanded.
-    fn no_template(&mut self, path: &[Step<'_>], text: &str) {
-        if text.contains("{{") {
-            self.fault(
-                code::NOT_SUPPORTED,
-                path,
-                "templates such as `{{.Task.Slot}}` are not supported yet",
-                "",
-            );
+    /// What to judge a text by that may be a template: the text, or what it could become. `None` if that is wrong, which is
+    /// noted, or cannot be known.
+    fn template(&mut self, path: &[Step<'_>], text: &str) -> Option<String> {
+        if !is_template(text) {
+            return Some(text.to_owned());
+        }
+        match text.parse::<Template>() {
+            Ok(template) => template.sample(),
+            Err(error) => {
+                let extent = within(self.root.locate(path), text, &error);
+                if !self.is_full() {
+                    let fault = Fault::new(code::BAD_TEMPLATE, extent, error.message);
+                    self.faults.push(fault.hint(error.hint));
+                }
+                None
+            }
         }
     }
 }
 
+/// Where in the file a template is wrong, if the text is written on one line as it is; else all of it.
+fn within(whole: Extent, text: &str, error: &TemplateError) -> Extent {
+    let chars = |text: Option<&str>| text.map_or(0, |text| text.chars().count());
+    let width = whole.end.column.saturating_sub(whole.start.column);
+    let quote = match width.checked_sub(text.chars().count()) {
+        Some(0) => 0,
+        Some(2) => 1,
+        _ => return whole,
+    };
+    if whole.start.line != whole.end.line {
+        return whole;
+    }
+    let column = whole.start.column + quote + chars(text.get(..error.at));
+    let length = chars(text.get(error.at..error.at + error.length));
+    let at = |column| Position { line: whole.start.line, column };
+    Extent { start: at(column), end: at(column + length) }
+}
+
 fn steps<'a>(path: &[&'a str]) -> Vec<Step<'a>> {
     path.iter().map(|name| Step::Key(name)).collect()
+}
+
+/// The field `name` of an item of the list at `list`.
+fn item<'a>(list: &[&'a str], index: usize, name: &'a str) -> Vec<Step<'a>> {
+    let mut path = steps(list);
+    path.extend([Step::Item(index), Step::Key(name)]);
+    path
+}
+
+/// The value of `key` in the map at `map`.
+fn entry<'a>(map: &[&'a str], key: &'a str) -> Vec<Step<'a>> {
+    let mut path = steps(map);
+    path.push(Step::Key(key));
+    path
+}
+
+/// `a, b or c`.
+fn one_of(values: &[&str]) -> String {
+    match values {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        values => values.concat(),
+    }
 }
 
 fn labels(path: &[&str], labels: &BTreeMap<String, String>, report: &mut Report<'_>) {

@@ -1,14 +1,23 @@
 //! Placement: constraints must have the form of one, and should name something that nodes have.
 
-use super::{LABEL_MAX_BYTES, LABELS_MAX, Report};
+use super::{LABEL_MAX_BYTES, LABELS_MAX, Report, steps};
 use crate::code;
 use crate::constraint::{Constraint, Property};
-use crate::service::Placement;
+use crate::service::{Mode, ServiceSpec};
 use crate::tree::Step;
 
-pub(super) fn check(placement: &Placement, report: &mut Report<'_>) {
+pub(super) fn check(spec: &ServiceSpec, report: &mut Report<'_>) {
+    constraints(&spec.placement.constraints, report);
+    let is_everywhere = matches!(spec.mode, Mode::Global | Mode::GlobalJob);
+    if is_everywhere && spec.placement.max_replicas_per_node > 0 {
+        let path = steps(&["spec", "placement", "maxReplicasPerNode"]);
+        let message = "`maxReplicasPerNode` goes with the modes replicated and replicated-job";
+        report.fault_name(code::CONFLICT, &path, message, "remove it");
+    }
+}
+
+fn constraints(constraints: &[String], report: &mut Report<'_>) {
     let list: [Step<'_>; 3] = ["spec".into(), "placement".into(), "constraints".into()];
-    let constraints = &placement.constraints;
     if constraints.len() > LABELS_MAX {
         let message = format!("{} constraints are more than {LABELS_MAX}", constraints.len());
         report.fault(code::LIMIT, &list, message, "");

@@ -39,16 +39,15 @@ fn env(task: &TaskTemplate, report: &mut Report<'_>) {
             let message = format!("{name:?} cannot be the name of an environment variable");
             report.fault_name(code::MALFORMED, &path, message, "it is not empty and has no `=`");
         }
-        report.no_template(&path, value);
+        report.template(&path, value);
     }
 }
 
 fn hostname(task: &TaskTemplate, report: &mut Report<'_>) {
     let Some(name) = &task.hostname else { return };
     let path = steps(&["spec", "task", "hostname"]);
-    if name.contains("{{") {
-        report.no_template(&path, name);
-    } else if name.len() > HOSTNAME_MAX_BYTES || !name.split('.').all(is_dns_label) {
+    let Some(sample) = report.template(&path, name) else { return };
+    if sample.len() > HOSTNAME_MAX_BYTES || !sample.split('.').all(is_dns_label) {
         let message = format!("{name:?} is not a host name");
         let hint = "use letters, digits and '-', with '.' between the parts";
         report.fault(code::MALFORMED, &path, message, hint);

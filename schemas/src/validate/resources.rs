@@ -1,5 +1,7 @@
 //! Amounts: Docker cannot give a container less than this.
 
+use std::ops::RangeInclusive;
+
 use super::Report;
 use crate::code;
 use crate::container::ResourceRequirements;
@@ -11,6 +13,9 @@ const CPUS_MIN: Cpus = Cpus::from_nanos(1_000_000);
 /// 4 MiB.
 const MEMORY_MIN: Memory = Memory::from_bytes(4 << 20);
 
+/// −1 is the node's own setting (moby, `HostConfig.MemorySwappiness`).
+const SWAPPINESS: RangeInclusive<i32> = -1..=100;
+
 pub(super) fn check(resources: &ResourceRequirements, report: &mut Report<'_>) {
     let ResourceRequirements { limits, reservations, .. } = resources;
     at_least("limits", limits.cpus, limits.memory, report);
@@ -20,6 +25,10 @@ pub(super) fn check(resources: &ResourceRequirements, report: &mut Report<'_>) {
     {
         let message = format!("{reserved} of memory are reserved, more than the limit of {limit}");
         report.fault(code::CONFLICT, &path(&["reservations", "memory"]), message, "");
+    }
+    if let Some(swappiness) = resources.memory_swappiness.filter(|value| !SWAPPINESS.contains(value)) {
+        let message = format!("`memorySwappiness` is {swappiness}, which is not from -1 to 100");
+        report.fault(code::OUT_OF_RANGE, &path(&["memorySwappiness"]), message, "");
     }
     if resources.swap.is_some() && limits.memory.is_none() && report.is_sound(&path(&["limits"])) {
         let message = "swap is limited only together with memory";
