@@ -66,6 +66,11 @@ impl<C: Controller> Scene<C> {
         self.entries.get(key).and_then(|entry| entry.value.as_ref().ok())
     }
 
+    /// Every key with its value and revisions, in order.
+    pub fn entries(&self) -> impl Iterator<Item = (&Key, &Entry)> {
+        self.entries.iter()
+    }
+
     /// Every key, in order.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.entries.keys()

@@ -103,6 +103,19 @@ impl Cut {
 
 #[cfg(test)]
 impl Cut {
+    /// Everything in a scene.
+    pub(crate) fn of_scene<C: skep_runtime::controller::Controller>(
+        scene: &skep_runtime::scene::Scene<C>,
+    ) -> Self {
+        let mut cut = Self::new(skep_runtime::scene::CLUSTER.to_owned());
+        for (key, entry) in scene.entries() {
+            let value = entry.value.clone().map_err(|invalid| (*invalid).clone());
+            let entry = Entry { value, created: entry.stamp.created, modified: entry.stamp.modified };
+            cut.entries.insert(key.clone(), entry);
+        }
+        cut
+    }
+
     /// A cut of what is given, the first of it written at revision 1, the second at 2, and so on.
     pub(crate) fn of(values: &[(Key, &str)]) -> Self {
         let mut cut = Self::new("c".to_owned());

@@ -1,6 +1,7 @@
 //! Objects as people read them: what lies in several keys of etcd put together, as a row of a table or as one document.
 
 pub(crate) mod change;
+pub(crate) mod describe;
 pub(crate) mod event;
 pub(crate) mod item;
 pub(crate) mod kind;
@@ -10,7 +11,10 @@ pub(crate) mod render;
 pub(crate) mod revision;
 pub(crate) mod select;
 pub(crate) mod service;
+#[cfg(test)]
+mod situations;
 pub(crate) mod task;
+pub(crate) mod tree;
 
 pub(crate) use item::Item;
 pub(crate) use kind::Kind;

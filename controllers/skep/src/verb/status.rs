@@ -1,8 +1,10 @@
-//! `skep status`: how the cluster is, in a few lines; with `--system`, how each process of this machine is.
+//! `skep status`: how the cluster is, in a few lines and as a tree of its services and tasks; with `--system`, how each
+//! process of this machine is.
 
 use clap::Args;
 use serde_json::{Value, json};
 use skep_api::condition;
+use skep_api::ident::Stack;
 use skep_api::key::{Key, prefix};
 use skep_api::node::NodeState;
 use skep_api::object::Object;
@@ -14,12 +16,19 @@ use crate::cut::{Cut, Entry};
 use crate::failure::Failure;
 use crate::output;
 use crate::verb::system;
+use crate::view::{Style, tree::tree};
 
-/// Show how the cluster is
+/// Show how the cluster is: its services and tasks, why something does not run, and what comes next
 #[derive(Debug, Args)]
 pub(crate) struct Status {
+    /// Only this stack
+    #[arg(value_name = "STACK")]
+    stack: Option<Stack>,
+    /// Go on and show it again whenever it changes, until Ctrl-C
+    #[arg(short, long, conflicts_with_all = ["system", "output"])]
+    watch: bool,
     /// Show each process of this machine instead: pid, leader or standby, restarts, log
-    #[arg(long)]
+    #[arg(long, conflicts_with = "stack")]
     system: bool,
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -40,15 +49,64 @@ impl Status {
             (system::table(&processes, context).to_string(), system::json(&processes))
         } else {
             let access = context.cluster.access()?;
-            let summary = Summary::read(&context.cluster.connect(&context.env).await?).await?;
-            (summary.lines(&access.endpoints.join(",")), summary.json())
+            let store = context.cluster.connect(&context.env).await?;
+            if self.watch {
+                return self.watch(context, &store).await;
+            }
+            let mut cut = Cut::new(store.identity()?.cluster);
+            cut.take(Update::Resync(store.list_all(&READ.map(Range::prefix)).await?));
+            let summary = Summary::of(&cut, &store)?;
+            (self.page(&summary, &cut, &access.endpoints.join(","), context), summary.json())
         };
         Ok(output::print(&match self.output {
             Format::Table => text,
             Format::Json => format!("{json:#}\n"),
         })?)
     }
+
+    /// The summary of the cluster, unless one stack is asked for, and the tree.
+    fn page(&self, summary: &Summary, cut: &Cut, endpoints: &str, context: &Context) -> String {
+        let tree = self.tree(cut, context);
+        match &self.stack {
+            Some(stack) if tree.is_empty() => format!("no services in stack {stack}\n"),
+            Some(_) => tree,
+            None if tree.is_empty() => summary.lines(endpoints),
+            None => format!("{}\n{tree}", summary.lines(endpoints)),
+        }
+    }
+
+    fn tree(&self, cut: &Cut, context: &Context) -> String {
+        tree(cut, self.stack.as_ref(), Style { now: context.env.now(), ..Style::default() })
+    }
+
+    /// On a terminal the tree is drawn again in its place; elsewhere it is printed whenever it differs.
+    async fn watch(&self, context: &Context, store: &Store) -> Result<(), Failure> {
+        let is_terminal = output::terminal_width(std::io::stdout()).is_some();
+        let mut cut = Cut::new(store.identity()?.cluster);
+        let mut follow = store.follow(READ.map(Range::prefix).into());
+        let mut shown = String::new();
+        loop {
+            cut.take(follow.next().await?);
+            let tree = self.tree(&cut, context);
+            if tree != shown {
+                output::print(&if is_terminal { format!("{CLEAR}{tree}") } else { format!("{tree}\n") })?;
+                shown = tree;
+            }
+        }
+    }
 }
+
+/// What the summary and the tree are made of.
+const READ: [&str; 6] = [
+    prefix::SERVICES,
+    prefix::NODES,
+    prefix::TASKS,
+    prefix::SERVICE_STATUSES,
+    prefix::NODE_STATUSES,
+    prefix::TASK_STATUSES,
+];
+/// Goes to the top of the terminal, and clears it.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 /// The cluster in numbers.
 struct Summary {
@@ -69,18 +127,8 @@ struct Share {
 }
 
 impl Summary {
-    async fn read(store: &Store) -> Result<Self, Failure> {
+    fn of(cut: &Cut, store: &Store) -> Result<Self, Failure> {
         let cluster = store.identity()?.cluster;
-        let groups = [
-            prefix::NODES,
-            prefix::NODE_STATUSES,
-            prefix::SERVICES,
-            prefix::SERVICE_STATUSES,
-            prefix::TASKS,
-            prefix::TASK_STATUSES,
-        ];
-        let mut cut = Cut::new(cluster.clone());
-        cut.take(Update::Resync(store.list_all(&groups.map(Range::prefix)).await?));
         let version = store.server_version();
         let mut summary = Self {
             cluster,
@@ -90,7 +138,7 @@ impl Summary {
             services: Share::default(),
             tasks: Share::default(),
         };
-        cut.iter().for_each(|(key, entry)| summary.count(&cut, key, entry));
+        cut.iter().for_each(|(key, entry)| summary.count(cut, key, entry));
         Ok(summary)
     }
 
