@@ -2,4 +2,5 @@
 
 mod bench;
 mod cases;
+mod life;
 mod orders;

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use skep_agent::engine::{Container, ContainerSpec, Engine, EngineError, Owner, Phase, Sight, Sights};
 use skep_agent::labels;
 use skep_api::ident::NodeId;
+use skep_api::task::HealthState;
 
 use super::hand::{LIMIT, revision};
 
@@ -35,9 +36,23 @@ impl Bench {
     }
 
     async fn started(&self, name: &str, host_ports: &str) -> Container {
-        let id = self.engine.create(&self.spec(name, host_ports)).await.unwrap();
+        self.started_from(&self.spec(name, host_ports)).await
+    }
+
+    async fn started_from(&self, spec: &ContainerSpec) -> Container {
+        let id = self.engine.create(spec).await.unwrap();
         self.engine.start(&id).await.unwrap();
         self.engine.inspect(&id).await.unwrap()
+    }
+
+    /// A container whose process is asked to do something (`hack/demo`), and is checked five times a second.
+    async fn started_with(&self, name: &str, env: &[(&str, &str)]) -> Container {
+        let mut spec = self.spec(name, "");
+        spec.env.extend(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let check = "test: [CMD, /skep-demo, health], interval: 200ms, retries: 2";
+        let template = format!("image: {}, stopGracePeriod: 2s, healthcheck: {{{check}}}", self.image);
+        spec.revision = Arc::new(revision(&template, ""));
+        self.started_from(&spec).await
     }
 }
 
@@ -86,6 +101,89 @@ pub(crate) async fn starting_what_runs_and_stopping_what_does_not_changes_nothin
     let ended = bench.engine.inspect(&running.id).await.unwrap();
     bench.engine.stop(&running.id).await.unwrap();
     assert_eq!(bench.engine.inspect(&running.id).await.unwrap(), ended);
+}
+
+/// The next time that the health of the container with this id is another one than `known`.
+async fn next_health(sights: &mut Sights, id: &str, known: HealthState) -> Container {
+    loop {
+        if let Sight::Changed(container) = next(sights).await
+            && container.id == id
+            && container.health.as_ref().is_some_and(|health| health.state != known)
+        {
+            return container;
+        }
+    }
+}
+
+pub(crate) async fn health_is_seen_when_it_comes_and_when_it_goes(bench: Bench) {
+    let mut sights = bench.engine.watch(&bench.owner);
+    next(&mut sights).await;
+    let env = [("HEALTHY_AFTER_MS", "100"), ("FAIL_HEALTH_AFTER_MS", "2000")];
+    let started = bench.started_with("health", &env).await;
+    let starting = started.health.clone().unwrap();
+    assert_eq!((starting.state, starting.failing_streak), (HealthState::Starting, 0));
+    let healthy = next_health(&mut sights, &started.id, HealthState::Starting).await;
+    assert_eq!(healthy.health.as_ref().unwrap().state, HealthState::Healthy);
+    assert!(healthy.follows(&started) && !started.follows(&healthy));
+    let unhealthy = next_health(&mut sights, &started.id, HealthState::Healthy).await;
+    assert!(unhealthy.is_unhealthy() && unhealthy.phase == Phase::Running, "{unhealthy:?}");
+    let health = unhealthy.health.clone().unwrap();
+    assert_eq!((health.failing_streak, health.output.contains("unhealthy")), (2, true), "{health:?}");
+    bench.engine.stop(&started.id).await.unwrap();
+    assert!(bench.engine.inspect(&started.id).await.unwrap().is_unhealthy(), "it is remembered why");
+}
+
+pub(crate) async fn a_container_that_ends_while_it_is_well_was_not_unhealthy(bench: Bench) {
+    let mut sights = bench.engine.watch(&bench.owner);
+    next(&mut sights).await;
+    let started = bench.started_with("well", &[]).await;
+    next_health(&mut sights, &started.id, HealthState::Starting).await;
+    bench.engine.stop(&started.id).await.unwrap();
+    let ended = bench.engine.inspect(&started.id).await.unwrap();
+    assert!(!ended.is_unhealthy() && ended.finished >= ended.started, "{ended:?}");
+}
+
+pub(crate) async fn a_container_without_a_healthcheck_has_no_health(bench: Bench) {
+    let running = bench.started("no-health", "").await;
+    assert_eq!((running.health, running.finished), (None, None));
+    assert!(!running.image.is_empty());
+    assert_eq!(bench.engine.image(bench.image).await.unwrap().id, running.image);
+}
+
+pub(crate) async fn the_last_lines_of_what_was_written_are_read(bench: Bench) {
+    let mut sights = bench.engine.watch(&bench.owner);
+    next(&mut sights).await;
+    let env = [("SAY", "one\ntwo\nthree"), ("EXIT_AFTER_MS", "300"), ("EXIT_CODE", "7")];
+    let started = bench.started_with("tail", &env).await;
+    let ended = loop {
+        let ended = next_change(&mut sights, &started).await;
+        if ended.phase > Phase::Running {
+            break ended;
+        }
+    };
+    assert_eq!(ended.phase, Phase::Exited { code: 7, oom_killed: false });
+    let all = bench.engine.tail(&started.id, 100).await.unwrap();
+    assert_eq!(all[..3], ["one", "two", "three"], "{all:?}");
+    assert_eq!(bench.engine.tail(&started.id, 1).await.unwrap(), all[all.len() - 1..]);
+    let unknown = bench.engine.tail("nothing", 1).await;
+    assert!(matches!(unknown, Err(EngineError::NotFound(_))), "{unknown:?}");
+}
+
+pub(crate) async fn a_stop_is_seen_as_a_signal_before_it_is_seen_as_an_end(bench: Bench) {
+    let running = bench.started("signal", "").await;
+    let mut sights = bench.engine.watch(&bench.owner);
+    next(&mut sights).await;
+    bench.engine.stop(&running.id).await.unwrap();
+    let at = loop {
+        match next(&mut sights).await {
+            Sight::Signalled { id, at } if id == running.id => break at,
+            other => {
+                assert!(!matches!(&other, Sight::Changed(ended) if ended.phase > Phase::Running), "{other:?}")
+            }
+        }
+    };
+    let ended = next_change(&mut sights, &running).await;
+    assert!(ended.finished >= Some(at), "{ended:?} {at}");
 }
 
 pub(crate) async fn a_name_is_given_once(bench: Bench) {
@@ -180,6 +278,11 @@ macro_rules! engine_contract {
             $attribute, $bench,
             a_container_is_created_started_stopped_and_removed,
             starting_what_runs_and_stopping_what_does_not_changes_nothing,
+            health_is_seen_when_it_comes_and_when_it_goes,
+            a_container_that_ends_while_it_is_well_was_not_unhealthy,
+            a_container_without_a_healthcheck_has_no_health,
+            the_last_lines_of_what_was_written_are_read,
+            a_stop_is_seen_as_a_signal_before_it_is_seen_as_an_end,
             a_name_is_given_once,
             what_is_not_there_is_not_found,
             an_image_that_no_registry_gives_is_refused_in_the_engine_s_words,

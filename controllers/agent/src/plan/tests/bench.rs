@@ -179,7 +179,11 @@ impl Bench {
     }
 
     pub(super) fn plan(&self) -> Vec<Action> {
-        plan(&self.world, &self.key, NOW)
+        self.plan_at(NOW)
+    }
+
+    pub(super) fn plan_at(&self, now: Timestamp) -> Vec<Action> {
+        plan(&self.world, &self.key, now)
     }
 
     /// The one job that is planned.

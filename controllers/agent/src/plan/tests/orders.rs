@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 use skep_api::key::Key;
-use skep_api::task::{DesiredState, TaskState};
+use skep_api::task::{DesiredState, Health, HealthState, TaskState};
 
 use super::bench::Bench;
 use crate::change::Change;
-use crate::engine::{EngineError, Phase};
+use crate::engine::{Container, EngineError, Phase};
 use crate::jobs::Outcome;
-use crate::local::{Local, Sighting};
+use crate::local::{Local, Sighting, Wait};
 use crate::plan::{Action, Job};
 
 /// Something that happens next.
@@ -22,6 +22,10 @@ enum Event {
     Refused,
     /// The container ends by itself.
     Exits,
+    /// Its healthcheck, if it has one, speaks well of it for the first time.
+    Heals,
+    /// Its healthcheck, if it has one, has failed too often.
+    Sickens,
     /// People remove the container.
     Removed,
     /// The agent is killed and starts again.
@@ -40,6 +44,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Lost),
         1 => Just(Event::Refused),
         1 => Just(Event::Exits),
+        2 => Just(Event::Heals),
+        1 => Just(Event::Sickens),
         1 => Just(Event::Removed),
         2 => Just(Event::Killed),
         1 => Just(Event::NewSession),
@@ -52,6 +58,8 @@ fn event() -> impl Strategy<Value = Event> {
 struct Around {
     bench: Bench,
     container: Option<Phase>,
+    /// What its healthcheck says, if it has one.
+    health: Option<HealthState>,
     desired: DesiredState,
     /// Whether there is a claim in etcd that no start has used.
     has_claim: bool,
@@ -59,10 +67,14 @@ struct Around {
 }
 
 impl Around {
-    fn new() -> Self {
+    fn new(has_healthcheck: bool, waits: bool) -> Self {
         let desired = DesiredState::Ready;
-        let bench = Bench::with_task(desired);
-        Self { bench, container: None, desired, has_claim: false, starts: 0 }
+        let mut bench = Bench::with_task(desired);
+        if waits {
+            bench.template("preStop: {wait: 5s}");
+        }
+        let health = has_healthcheck.then_some(HealthState::Starting);
+        Self { bench, container: None, health, desired, has_claim: false, starts: 0 }
     }
 
     fn local(&mut self) -> &mut Local {
@@ -82,12 +94,15 @@ impl Around {
                     self.change(Some(Phase::Exited { code: 3, oom_killed: false }));
                 }
             }
+            Event::Heals => self.check(HealthState::Starting, HealthState::Healthy),
+            Event::Sickens => {
+                self.check(HealthState::Starting, HealthState::Unhealthy);
+                self.check(HealthState::Healthy, HealthState::Unhealthy);
+            }
             Event::Removed => self.change(None),
             Event::Killed => {
                 *self.local() = Local::default();
-                if let Some(phase) = self.container {
-                    self.bench.seen(phase);
-                }
+                self.change(self.container);
             }
             Event::NewSession => {
                 self.bench.world.session = self.bench.world.session.map(|session| session + 1);
@@ -101,8 +116,24 @@ impl Around {
     fn change(&mut self, phase: Option<Phase>) {
         self.container = phase;
         match phase {
-            Some(phase) => self.bench.seen(phase),
+            Some(phase) => {
+                let container = self.container(phase);
+                self.bench.world.see(container);
+            }
             None => drop(self.bench.world.lose("c1")),
+        }
+    }
+
+    fn container(&self, phase: Phase) -> Container {
+        let health = |state| Health { state, failing_streak: 0, output: String::new() };
+        let is_asked = phase != Phase::Created;
+        Container { health: self.health.filter(|_| is_asked).map(health), ..self.bench.container(phase) }
+    }
+
+    fn check(&mut self, before: HealthState, after: HealthState) {
+        if self.container == Some(Phase::Running) && self.health == Some(before) {
+            self.health = Some(after);
+            self.change(self.container);
         }
     }
 
@@ -129,6 +160,8 @@ impl Around {
         let Some(job) = self.bench.job() else {
             if self.bench.write().is_some() {
                 self.commit();
+            } else if let Some(wait) = self.wait() {
+                self.local().waited = Some(wait);
             }
             return;
         };
@@ -136,6 +169,14 @@ impl Around {
         let outcome = self.perform(&job);
         let learnt = lose(&job).unwrap_or(outcome);
         self.bench.learn(learnt);
+    }
+
+    /// What the plan waits for before it stops the container.
+    fn wait(&self) -> Option<Wait> {
+        self.bench
+            .plan()
+            .iter()
+            .find_map(|action| if let Action::WaitToStop(wait, _) = action { Some(*wait) } else { None })
     }
 
     fn commit(&mut self) {
@@ -167,6 +208,7 @@ impl Around {
                 if self.container == Some(Phase::Running) {
                     assert!(
                         self.desired >= DesiredState::Shutdown
+                            || self.health == Some(HealthState::Unhealthy)
                             || self.bench.state() > Some(TaskState::Running),
                         "stopped without a reason"
                     );
@@ -177,7 +219,7 @@ impl Around {
             Job::Look(_) => {}
         }
         match self.container {
-            Some(phase) => Outcome::Seen(self.bench.container(phase)),
+            Some(phase) => Outcome::Seen(self.container(phase)),
             None => Outcome::Absent,
         }
     }
@@ -186,6 +228,7 @@ impl Around {
     fn settle(&mut self) {
         for _ in 0..50 {
             self.local().is_resting = false;
+            self.happen(Event::Heals);
             if self.bench.plan().is_empty() {
                 return;
             }
@@ -200,9 +243,11 @@ proptest! {
 
     #[test]
     fn whatever_happens_states_move_forward_and_nothing_starts_without_a_claim_or_twice(
-        events in prop::collection::vec(event(), 1..60)
+        events in prop::collection::vec(event(), 1..60),
+        has_healthcheck in any::<bool>(),
+        waits in any::<bool>(),
     ) {
-        let mut around = Around::new();
+        let mut around = Around::new(has_healthcheck, waits);
         for event in events {
             around.happen(event);
         }
@@ -217,7 +262,7 @@ proptest! {
 
     #[test]
     fn a_task_that_is_gone_leaves_nothing_behind(events in prop::collection::vec(event(), 1..40)) {
-        let mut around = Around::new();
+        let mut around = Around::new(false, false);
         for event in events {
             around.happen(event);
         }
