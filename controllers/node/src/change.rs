@@ -1,9 +1,10 @@
-//! What the node controller may write: the status of a node.
+//! What the node controller may write: the status of a node, and requests that tasks leave it.
 
 use std::sync::Arc;
 
+use skep_api::eviction::Eviction;
 use skep_api::ident::NodeId;
-use skep_api::key::Key;
+use skep_api::key::{Key, TaskRef};
 use skep_api::node::NodeStatus;
 use skep_api::object::Object;
 use skep_runtime::plan::{self, Expect, Transaction};
@@ -33,6 +34,26 @@ pub enum Change {
         /// The last write of its agent's report, if there is one; the agent writes none without a spec.
         report: Option<i64>,
     },
+    /// Asks that a task leave its node.
+    AskToLeave {
+        /// The task.
+        task: TaskRef,
+        /// The last write of the task.
+        task_modified: i64,
+        /// The last write of its node's spec.
+        node_modified: i64,
+        /// What was asked before.
+        said: Expect,
+        /// Why, and how.
+        eviction: Arc<Eviction>,
+    },
+    /// Takes that back, or clears it away when the task is over.
+    TakeBack {
+        /// The task.
+        task: TaskRef,
+        /// The last write of the request.
+        modified: i64,
+    },
 }
 
 impl plan::Change for Change {
@@ -53,6 +74,20 @@ impl plan::Change for Change {
                 status.into_iter().chain(report).fold(gone, |transaction, (key, modified)| {
                     transaction.modified(key.clone(), modified).delete(key)
                 })
+            }
+            Self::AskToLeave { task, task_modified, node_modified, said, eviction } => {
+                let key = Key::Eviction(task.clone());
+                let asked = Transaction::new().modified(Key::Task(task.clone()), *task_modified);
+                let on_node = task
+                    .place
+                    .node()
+                    .into_iter()
+                    .fold(asked, |asked, node| asked.modified(Key::Node(node.clone()), *node_modified));
+                on_node.guard(key.clone(), *said).put(key, Object::Eviction(Arc::clone(eviction)))
+            }
+            Self::TakeBack { task, modified } => {
+                let key = Key::Eviction(task.clone());
+                Transaction::new().modified(key.clone(), *modified).delete(key)
             }
         }
     }

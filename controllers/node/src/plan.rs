@@ -12,6 +12,7 @@ use skep_runtime::plan::{Expect, Plan};
 use skep_runtime::table::Stamp;
 
 use crate::change::Change;
+use crate::summary::{self, CLOCK_SKEW, DISK_PRESSURE};
 use crate::verdict::{READY, Verdict, judge};
 use crate::world::{NodeWorld, stamp};
 
@@ -31,7 +32,10 @@ pub(crate) fn plan(world: &NodeWorld, node: &NodeId, at: Moment) -> Plan<Change>
     if let Some(instant) = verdict.ends() {
         plan.look_again_at(instant);
     }
-    let status = summary(world, node, spec_stamp, spec, &verdict, at.now);
+    let mut status = summary(world, node, spec_stamp, spec, &verdict, at.now);
+    if let Some(instant) = summary::count(&mut status, world.tasks.allocated(node), at.now) {
+        plan.look_again_at(instant);
+    }
     if old == Some(&status) {
         return plan;
     }
@@ -40,6 +44,7 @@ pub(crate) fn plan(world: &NodeWorld, node: &NodeId, at: Moment) -> Plan<Change>
     {
         tell(node, spec.ok(), &verdict, &mut plan);
     }
+    tell_troubles(node, spec.ok(), old, &status, &mut plan);
     plan.write(Change::SetStatus {
         node: node.clone(),
         spec_created: spec_stamp.created,
@@ -71,7 +76,7 @@ fn summary(
     status.state = verdict.state;
     status.since = verdict.since;
     if let Some(report) = world.reports.get(node) {
-        status.report = Some((*report.value).clone());
+        summary::take_over(&mut status, report, now);
     }
     match spec {
         Ok(_) => {
@@ -93,6 +98,26 @@ fn tell(node: &NodeId, spec: Option<&NodeSpec>, verdict: &Verdict, plan: &mut Pl
         NodeState::Ready => plan.note(regarding, verdict.reason, message),
         NodeState::Unknown | NodeState::Unreachable | NodeState::Down => {
             plan.warn(regarding, verdict.reason, message);
+        }
+    }
+}
+
+/// Tells people when the disk fills up or the clock differs, and when that is over.
+fn tell_troubles(
+    node: &NodeId,
+    spec: Option<&NodeSpec>,
+    old: Option<&NodeStatus>,
+    new: &NodeStatus,
+    plan: &mut Plan<Change>,
+) {
+    for kind in [DISK_PRESSURE, CLOCK_SKEW] {
+        let was_true = old.is_some_and(|old| condition::is_true(&old.conditions, kind));
+        let Some(found) = condition::find(&new.conditions, kind) else { continue };
+        let (regarding, name) = (format!("Node/{node}"), display_name(spec, node));
+        match (was_true, found.status == Truth::True) {
+            (false, true) => plan.warn(regarding, kind, format!("{name}: {}", found.message)),
+            (true, false) => plan.note(regarding, kind, format!("{name}: this is over")),
+            (true, true) | (false, false) => {}
         }
     }
 }

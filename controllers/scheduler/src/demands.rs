@@ -1,4 +1,4 @@
-//! What each revision asks of a node.
+//! What the tasks of each revision take of a node.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use skep_api::rollout::Revision;
 use skep_api::task::Task;
 use skep_runtime::table::Entry;
 
-use crate::demand::Demand;
-use crate::group::Group;
+use crate::load::Load;
+use crate::subject::Group;
 use crate::typed::typed;
 
-/// What the tasks of each group ask, or why that is not known.
+/// What a task of each group takes, or why that is not known.
 #[derive(Debug, Default)]
 pub(crate) struct Demands {
-    by_service: BTreeMap<Uid, BTreeMap<u64, Result<Arc<Demand>, String>>>,
+    by_service: BTreeMap<Uid, BTreeMap<u64, Result<Arc<Load>, String>>>,
 }
 
 impl Demands {
-    /// What `task` asks, if that is known.
-    pub(crate) fn of(&self, task: &Task) -> Option<&Arc<Demand>> {
+    /// What `task` takes, if that is known.
+    pub(crate) fn of(&self, task: &Task) -> Option<&Arc<Load>> {
         self.by_service.get(&task.uid)?.get(&task.revision)?.as_ref().ok()
     }
 
-    /// What the tasks of `group` ask, or why that is not known.
-    pub(crate) fn of_group(&self, group: &Group) -> Result<&Demand, String> {
+    /// What a task of `group` takes, or why that is not known.
+    pub(crate) fn of_group(&self, group: &Group) -> Result<&Load, String> {
         let number = group.revision;
         match self.by_service.get(&group.service).and_then(|revisions| revisions.get(&number)) {
             Some(Ok(demand)) => Ok(demand),
@@ -39,7 +39,7 @@ impl Demands {
         let revisions = self.by_service.entry(group.service.clone()).or_default();
         let new = entry.map(|entry| match &entry.value {
             Ok(_) => match typed::<Revision>(Some(entry)) {
-                Some(revision) => Demand::of(&revision).map(Arc::new),
+                Some(revision) => Ok(Arc::new(Load::of(&revision))),
                 None => Err("not a revision".to_owned()),
             },
             Err(invalid) => Err(invalid.to_string()),

@@ -1,6 +1,6 @@
 //! Says why no node takes a task: Swarm's sentence, and what is missing on the node that comes nearest.
 
-use skep_api::node::{Availability, NodeState};
+use skep_api::node::{Availability, NodeReport, NodeState};
 use skep_api::quantity::{Cpus, Memory};
 use skep_api::task::Obstacle;
 
@@ -44,15 +44,42 @@ struct Tally {
 
 /// Why no node takes a task that needs `need`, or less at home.
 pub(crate) fn explain(fleet: &Fleet, placing: &Placing<'_>, need: &Load, home: Option<&Home>) -> Reason {
+    let tallies = tally(fleet.known(), placing, need, home);
+    let error = match in_swarms_words(&tallies).as_str() {
+        "" => "no suitable node".to_owned(),
+        words => format!("no suitable node ({words})"),
+    };
+    Reason { error, obstacles: tallies.into_iter().map(Tally::obstacle).collect() }
+}
+
+/// Why `node`, to which a task belongs, does not take it: in Swarm's words, the explanation without "no suitable node".
+pub(crate) fn explain_one(
+    node: (NodeNumber, &Node),
+    placing: &Placing<'_>,
+    need: &Load,
+    home: Option<&Home>,
+) -> Reason {
+    let tallies = tally(std::iter::once(node), placing, need, home);
+    let error = in_swarms_words(&tallies);
+    Reason { error, obstacles: tallies.into_iter().map(Tally::obstacle).collect() }
+}
+
+/// What stands in the way on each of `nodes`, the most frequent first.
+fn tally<'n>(
+    nodes: impl Iterator<Item = (NodeNumber, &'n Node)>,
+    placing: &Placing<'_>,
+    need: &Load,
+    home: Option<&Home>,
+) -> Vec<Tally> {
     let mut tallies: Vec<Tally> = Vec::new();
-    for (number, node) in fleet.known() {
+    for (number, node) in nodes {
         let need = home.filter(|home| home.node == number).map_or(need, |home| &home.need);
         if let Some(miss) = placing.miss(number, need) {
             count(&mut tallies, number, node, &miss);
         }
     }
     tallies.sort_by_key(|tally| (std::cmp::Reverse(tally.nodes), tally.kind as u8));
-    Reason { error: sentence(&tallies), obstacles: tallies.into_iter().map(Tally::obstacle).collect() }
+    tallies
 }
 
 fn count(tallies: &mut Vec<Tally>, number: NodeNumber, node: &Node, miss: &Miss<'_>) {
@@ -69,8 +96,8 @@ fn count(tallies: &mut Vec<Tally>, number: NodeNumber, node: &Node, miss: &Miss<
     }
 }
 
-/// SwarmKit's sentence (`manager/scheduler/pipeline.go`): CPU and memory are one filter to it.
-fn sentence(tallies: &[Tally]) -> String {
+/// SwarmKit's explanation (`manager/scheduler/pipeline.go`): CPU and memory are one filter to it.
+fn in_swarms_words(tallies: &[Tally]) -> String {
     let mut filters: Vec<(Kind, u32)> = Vec::new();
     for tally in tallies {
         let kind = if tally.kind == Kind::Cpus { Kind::Memory } else { tally.kind };
@@ -80,11 +107,8 @@ fn sentence(tallies: &[Tally]) -> String {
         }
     }
     filters.sort_by_key(|(kind, nodes)| (std::cmp::Reverse(*nodes), *kind as u8));
-    if filters.is_empty() {
-        return "no suitable node".to_owned();
-    }
     let parts: Vec<String> = filters.into_iter().map(|(kind, nodes)| kind.in_swarms_words(nodes)).collect();
-    format!("no suitable node ({})", parts.join("; "))
+    parts.join("; ")
 }
 
 /// What is missing on `node`.
@@ -92,15 +116,10 @@ fn detail(node: &Node, miss: &Miss<'_>) -> String {
     let name = node.name();
     match miss {
         Miss::Closed => format!("{name} {}", closed(node)),
-        Miss::Resources { cpus, memory } => {
-            let cpus = (*cpus > 0).then(|| format!("{} more CPUs", Cpus::from_nanos(saturate(*cpus))));
-            let memory = (*memory > 0).then(|| format!("{} more memory", whole_mib(*memory)));
-            let parts: Vec<String> = cpus.into_iter().chain(memory).collect();
-            format!("{name} needs {}", parts.join(" and "))
-        }
+        Miss::Resources { cpus, memory } => format!("{name} needs {}", shortage(*cpus, *memory)),
         Miss::Constraints { first, .. } => format!("{name} does not meet {first}"),
         Miss::Platform => match &node.report {
-            Some(report) => format!("{name} is {}/{}", report.platform.os, report.platform.architecture),
+            Some(report) => format!("{name} is {}", platform_of(report)),
             None => format!("{name} has not said what it is"),
         },
         Miss::HostPort(port) => {
@@ -110,6 +129,19 @@ fn detail(node: &Node, miss: &Miss<'_>) -> String {
         }
         Miss::MaxReplicas { has } => format!("{name} has {has} tasks of the service already"),
     }
+}
+
+/// What is missing, in words: `cpus` in thousand-millionths of a core, `memory` in bytes.
+pub(crate) fn shortage(cpus: u128, memory: u128) -> String {
+    let cpus = (cpus > 0).then(|| format!("{} more CPUs", Cpus::from_nanos(saturate(cpus))));
+    let memory = (memory > 0).then(|| format!("{} more memory", whole_mib(memory)));
+    let parts: Vec<String> = cpus.into_iter().chain(memory).collect();
+    parts.join(" and ")
+}
+
+/// What the machine is, as `os/architecture`.
+pub(crate) fn platform_of(report: &NodeReport) -> String {
+    format!("{}/{}", report.platform.os, report.platform.architecture)
 }
 
 fn closed(node: &Node) -> &'static str {

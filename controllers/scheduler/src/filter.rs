@@ -2,9 +2,9 @@
 
 use skep_api::constraint::Constraint;
 
-use crate::demand::Demand;
 use crate::load::{HostPort, Load};
 use crate::node::Node;
+use crate::rules::Rules;
 
 /// Why a node cannot take a task: the first filter that it does not pass, and by how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) enum Miss<'w> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trial<'w, 'a> {
     pub(crate) node: &'w Node,
-    pub(crate) demand: &'w Demand,
+    pub(crate) rules: &'w Rules,
     /// What the task would take here.
     pub(crate) need: &'a Load,
     /// What the plan has already put here, beyond what the node's ledger knows.
@@ -42,12 +42,8 @@ impl<'w> Trial<'w, '_> {
         let Some(opening) = self.node.opening() else { return Some(Miss::Closed) };
         self.resources()
             .or_else(|| {
-                if self.demand.constraints.is_empty() {
-                    return None;
-                }
                 let facts = self.node.facts(opening.spec);
-                let mut unmet =
-                    self.demand.constraints.iter().filter(|constraint| !constraint.matches(&facts));
+                let mut unmet = self.rules.unmet(&facts);
                 unmet.next().map(|first| Miss::Constraints { unmet: unmet.count().saturating_add(1), first })
             })
             .or_else(|| self.platform())
@@ -73,7 +69,7 @@ impl<'w> Trial<'w, '_> {
 
     fn platform(&self) -> Option<Miss<'w>> {
         let platform = self.node.report.as_ref().map(|report| &report.platform);
-        (!self.demand.runs_on(platform)).then_some(Miss::Platform)
+        (!self.rules.runs_on(platform)).then_some(Miss::Platform)
     }
 
     fn is_taken(&self, port: HostPort) -> bool {
@@ -82,7 +78,7 @@ impl<'w> Trial<'w, '_> {
     }
 
     fn replicas(&self) -> Option<Miss<'w>> {
-        let limit = self.demand.max_replicas;
+        let limit = self.rules.max_replicas;
         let sum = self.replicas.saturating_add(self.need.active);
         (limit > 0 && sum > limit).then_some(Miss::MaxReplicas { has: self.replicas })
     }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use skep_api::ident::{NodeId, Uid};
 
 use crate::demands::Demands;
-use crate::group::Group;
-use crate::ledger::{Edited, Record, TaskId};
+use crate::ledger::Edited;
 use crate::node::{Node, NodeNumber};
+use crate::record::{Record, TaskId};
+use crate::subject::Group;
 
 /// How many active tasks of one service are on each node that has any.
 pub(crate) type Counts = BTreeMap<NodeNumber, u32>;
@@ -29,6 +30,17 @@ impl Fleet {
         self.nodes.get(&number)
     }
 
+    /// The node `id`.
+    pub(crate) fn find(&self, id: &NodeId) -> Option<(NodeNumber, &Node)> {
+        let number = NodeNumber::from(id);
+        self.node(number).map(|node| (number, node))
+    }
+
+    /// Every node of which anything is known, in the order of the ids.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &NodeId> {
+        self.nodes.values().map(|node| &node.id)
+    }
+
     /// Every node that there is, in the order of the ids.
     pub(crate) fn known(&self) -> impl Iterator<Item = (NodeNumber, &Node)> {
         self.nodes.iter().filter(|(_, node)| node.is_known).map(|(number, node)| (*number, node))
@@ -42,6 +54,12 @@ impl Fleet {
     /// Where the tasks of `service` are.
     pub(crate) fn counts(&self, service: &Uid) -> Option<&Counts> {
         self.services.get(service)
+    }
+
+    /// The nodes on which tasks of `service` are that are wanted and have not ended.
+    pub(crate) fn nodes_of(&self, service: &Uid) -> impl Iterator<Item = &NodeId> {
+        let numbers = self.counts(service).into_iter().flat_map(BTreeMap::keys);
+        numbers.filter_map(|number| self.node(*number)).map(|node| &node.id)
     }
 
     /// The node of the placed task `id`.

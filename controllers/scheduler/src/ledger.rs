@@ -6,33 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use skep_api::ident::{Stack, TaskName};
-use skep_api::key::TaskRef;
-use skep_api::task::{DesiredState, Task, TaskState};
+use skep_api::ident::TaskName;
+use skep_api::task::Task;
 
-use crate::demand::Demand;
 use crate::demands::Demands;
-use crate::group::Group;
 use crate::load::{HostPort, Load};
-
-/// A task wherever it is: its stack and its name, which never returns.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TaskId {
-    stack: Stack,
-    name: TaskName,
-}
-
-/// What is known of a task on a node. The spec and the status arrive apart, in either order.
-#[derive(Debug, Default)]
-pub(crate) struct Record {
-    /// What is wanted of it, while its key is there.
-    pub(crate) task: Option<Arc<Task>>,
-    /// What its agent says of it; nothing is said of a task that was just placed.
-    pub(crate) state: Option<TaskState>,
-    /// What its revision asks, once that was known: its container stays what it is, whatever becomes of the revision.
-    demand: Option<Arc<Demand>>,
-    holding: Option<Holding>,
-}
+use crate::record::{Holding, Record, TaskId};
+use crate::subject::Group;
 
 /// What an edit has changed.
 #[derive(Debug)]
@@ -49,59 +29,15 @@ pub(crate) struct Edited {
     pub(crate) is_freed: bool,
 }
 
-/// What a task holds of its node until it has ended.
-#[derive(Debug, PartialEq)]
-struct Holding {
-    load: Load,
-    /// The task beside which it is staged.
-    beside: Option<TaskId>,
-}
-
 /// The tasks of one node and what they hold.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     records: BTreeMap<TaskId, Record>,
     /// Staged tasks by the task that each replaces.
     staged: BTreeMap<TaskId, BTreeSet<TaskId>>,
+    /// The tasks that were asked to leave.
+    evicted: BTreeSet<TaskId>,
     load: Load,
-}
-
-impl TaskId {
-    /// The task that the key `task` is about.
-    pub(crate) fn of(task: &TaskRef) -> Self {
-        Self { stack: task.stack.clone(), name: task.name.clone() }
-    }
-
-    /// The task that `task` is prepared to replace once that has ended.
-    ///
-    /// A task that was staged and is to stop before it was started will never run, so it stays staged.
-    pub(crate) fn staged_beside(stack: &Stack, task: &Task, state: TaskState) -> Option<Self> {
-        let is_staged = match task.desired {
-            DesiredState::Ready => true,
-            DesiredState::Running | DesiredState::Complete => false,
-            DesiredState::Shutdown | DesiredState::Remove => state < TaskState::Starting,
-        };
-        let name = task.replaces.as_ref().filter(|_| is_staged)?;
-        Some(Self { stack: stack.clone(), name: name.clone() })
-    }
-}
-
-impl Record {
-    /// What the task holds now; nothing once it has ended.
-    fn holding(&self, id: &TaskId) -> Option<Holding> {
-        let task = self.task.as_ref()?;
-        let state = self.state.unwrap_or(TaskState::Assigned);
-        if state.is_terminal() {
-            return None;
-        }
-        let mut load = self.demand.as_ref().map(|demand| demand.load.clone()).unwrap_or_default();
-        load.active = u32::from(task.desired <= DesiredState::Complete);
-        Some(Holding { load, beside: TaskId::staged_beside(&id.stack, task, state) })
-    }
-
-    fn is_empty(&self) -> bool {
-        self.task.is_none() && self.state.is_none()
-    }
 }
 
 impl Ledger {
@@ -113,6 +49,26 @@ impl Ledger {
     /// Whether `id` holds anything: it is here and has not ended.
     pub(crate) fn is_holding(&self, id: &TaskId) -> bool {
         self.records.get(id).is_some_and(|record| record.holding.is_some())
+    }
+
+    /// What is known of `id`.
+    pub(crate) fn record(&self, id: &TaskId) -> Option<&Record> {
+        self.records.get(id)
+    }
+
+    /// Every task of which anything is known.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (&TaskId, &Record)> {
+        self.records.iter()
+    }
+
+    /// Whether any task was asked to leave.
+    pub(crate) fn has_evictions(&self) -> bool {
+        !self.evicted.is_empty()
+    }
+
+    /// Whether `id` was asked to leave.
+    pub(crate) fn is_evicted(&self, id: &TaskId) -> bool {
+        self.evicted.contains(id)
     }
 
     /// The tasks of `group`.
@@ -130,16 +86,21 @@ impl Ledger {
     pub(crate) fn edit(&mut self, id: &TaskId, demands: &Demands, edit: impl FnOnce(&mut Record)) -> Edited {
         let active_before = self.load.active;
         let record = self.records.entry(id.clone()).or_default();
-        let old = record.task.clone();
+        let old = record.task.as_ref().map(|task| Arc::clone(&task.value));
         edit(record);
-        if let (None, Some(task)) = (&record.demand, &record.task) {
-            record.demand = demands.of(task).cloned();
+        if let (None, Some(task)) = (&record.share, &record.task) {
+            record.share = demands.of(task).cloned();
         }
-        let new = record.holding(id);
+        let new = record.held(id);
         let is_held_otherwise = new != record.holding;
         let (was_there, is_there) = (old.is_some(), record.task.is_some());
-        let task = record.task.clone().or(old);
-        let is_empty = record.is_empty();
+        let task = record.task.as_ref().map(|task| Arc::clone(&task.value)).or(old);
+        let (is_empty, is_evicted) = (record.is_empty(), record.eviction.is_some());
+        if is_evicted {
+            self.evicted.insert(id.clone());
+        } else {
+            self.evicted.remove(id);
+        }
         let is_freed = is_held_otherwise && self.release(id);
         if let Some(new) = new.filter(|_| is_held_otherwise) {
             self.hold(id, new);

@@ -1,28 +1,32 @@
-//! The scheduler: moves each pending task to the node that suits it best, or says what is missing.
+//! The scheduler: moves each pending task to the node that suits it best, or says what is missing; and asks that tasks
+//! leave a node that no longer suits them.
 //!
-//! Tasks of one service and revision want the same, so they are planned as one [`Group`]: what a group needs is worked
-//! out once (`demand`), nodes are tried in the order of Swarm's scoring (`place`), and one chain of filters
-//! (`filter`) both chooses and explains. What each node has given away is kept by the world on every event
-//! (`ledger`, `fleet`), never counted anew.
+//! Tasks of one service and revision want the same, so they are planned as one [`Group`]: what they take is worked
+//! out once (`demands`), what the service asks of nodes too (`rules`), nodes are tried in the order of Swarm's scoring
+//! (`place`), and one chain of filters (`filter`) both chooses and explains. What each node has given away is kept by the
+//! world on every event (`ledger`, `fleet`), never counted anew. The tasks that a node has are judged together (`evict`).
 
 mod change;
-mod demand;
+mod crowd;
 mod demands;
+mod evict;
 mod explain;
 mod filter;
 mod fleet;
-mod group;
 mod ledger;
 mod load;
 mod node;
 mod pending;
 mod place;
 mod plan;
+mod record;
+mod rules;
+mod subject;
 mod typed;
 mod world;
 
 pub use change::Change;
-pub use group::Group;
+pub use subject::{Group, Subject};
 pub use world::SchedulerWorld;
 
 use skep_runtime::controller::{Controller, Moment};
@@ -37,7 +41,10 @@ impl Controller for Scheduler {
     type Change = Change;
     const NAME: &'static str = "scheduler";
 
-    fn plan(world: &SchedulerWorld, group: &Group, at: Moment) -> Plan<Change> {
-        plan::plan(world, group, at)
+    fn plan(world: &SchedulerWorld, subject: &Subject, at: Moment) -> Plan<Change> {
+        match subject {
+            Subject::Waiting(group) => plan::plan(world, group, at),
+            Subject::Placed(node) => evict::plan(world, node, at.now),
+        }
     }
 }

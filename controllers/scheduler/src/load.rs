@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use skep_api::service::Protocol;
+use skep_api::rollout::Revision;
+use skep_api::service::{Protocol, PublishMode};
 
 /// A port of a host.
 pub(crate) type HostPort = (u16, Protocol);
@@ -21,6 +22,19 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// What one active task of `revision` takes.
+    pub(crate) fn of(revision: &Revision) -> Self {
+        let reserved = revision.task.resources.reservations.amounts();
+        let fixed =
+            revision.host_ports.iter().filter(|port| port.mode == PublishMode::Host && port.published != 0);
+        Self {
+            cpus: reserved.cpus.as_nanos().into(),
+            memory: reserved.memory.as_bytes().into(),
+            active: 1,
+            ports: fixed.map(|port| ((port.published, port.protocol), 1)).collect(),
+        }
+    }
+
     /// Adds `other`.
     pub(crate) fn add(&mut self, other: &Self) {
         self.cpus = self.cpus.saturating_add(other.cpus);

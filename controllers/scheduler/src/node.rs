@@ -1,7 +1,5 @@
 //! One node as the scheduler sees it.
 
-use std::sync::Arc;
-
 use skep_api::constraint::NodeFacts;
 use skep_api::ident::NodeId;
 use skep_api::node::{Availability, NodeReport, NodeSpec, NodeState, display_name};
@@ -27,7 +25,7 @@ pub(crate) struct Node {
     /// How the node controller sees it.
     pub(crate) state: NodeState,
     /// What its agent says of it.
-    pub(crate) report: Option<Arc<NodeReport>>,
+    pub(crate) report: Option<Versioned<NodeReport>>,
     /// What its tasks hold.
     pub(crate) ledger: Ledger,
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use skep_api::ident::Uid;
 use skep_api::key::TaskRef;
 use skep_api::task::{DesiredState, Task, TaskStatus};
 use skep_runtime::table::{Entry, Table, Versioned};
 
-use crate::group::Group;
+use crate::subject::Group;
 
 /// Tasks that wait for a node. A task that is to stop before it had one is the replica controller's to delete.
 #[derive(Debug, Default)]
@@ -64,6 +65,12 @@ impl Pending {
     /// All groups that wait.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.keys()
+    }
+
+    /// The groups of the service `uid` that wait.
+    pub(crate) fn groups_of(&self, uid: &Uid) -> impl Iterator<Item = &Group> {
+        let group = |revision| Group { service: uid.clone(), revision };
+        self.groups.range(group(0)..=group(u64::MAX)).map(|(group, _)| group)
     }
 
     /// What is said of pending tasks.

@@ -1,4 +1,5 @@
-//! Chooses nodes for the tasks of one group: fewest tasks of the service, then fewest tasks, then the first id.
+//! Chooses nodes for the tasks of one group: fewest tasks of the service, then fewest tasks, then the first id. A task that
+//! belongs to a node (global services and jobs) goes there or nowhere, through the same filters.
 //!
 //! Nodes without a task of the service come first and are walked in the fleet's order, one step per task; the others
 //! are sorted only when those are used up. So a plan costs what its tasks cost, and not what the cluster would.
@@ -9,13 +10,13 @@ use std::iter::Peekable;
 use skep_api::key::TaskRef;
 use skep_api::task::{Task, TaskState};
 
-use crate::demand::Demand;
 use crate::filter::{Miss, Trial};
 use crate::fleet::{Counts, Fleet};
-use crate::group::Group;
-use crate::ledger::TaskId;
 use crate::load::Load;
 use crate::node::{Node, NodeNumber};
+use crate::record::{self, TaskId};
+use crate::rules::Rules;
+use crate::subject::Group;
 
 /// How good a node is for the next task: the smaller, the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +39,9 @@ pub(crate) struct Home {
 /// The placing of one group.
 pub(crate) struct Placing<'w> {
     fleet: &'w Fleet,
-    demand: &'w Demand,
+    /// What one task takes.
+    share: &'w Load,
+    rules: &'w Rules,
     counts: Option<&'w Counts>,
     /// What this plan has put on nodes.
     planned: BTreeMap<NodeNumber, Load>,
@@ -54,11 +57,12 @@ pub(crate) struct Placing<'w> {
 
 impl<'w> Placing<'w> {
     /// Begins to place tasks of `group`.
-    pub(crate) fn new(fleet: &'w Fleet, group: &Group, demand: &'w Demand) -> Self {
+    pub(crate) fn new(fleet: &'w Fleet, group: &Group, share: &'w Load, rules: &'w Rules) -> Self {
         let fresh: Box<dyn Iterator<Item = _>> = Box::new(fleet.by_load());
         Self {
             fleet,
-            demand,
+            share,
+            rules,
             counts: fleet.counts(&group.service),
             planned: BTreeMap::new(),
             taken_over: BTreeSet::new(),
@@ -71,6 +75,9 @@ impl<'w> Placing<'w> {
     /// The node for `task`, if there is one. The next task is placed as if this one were there.
     pub(crate) fn place(&mut self, key: &TaskRef, task: &Task) -> Option<&'w Node> {
         let home = self.home(key, task).filter(|home| self.miss(home.node, &home.need).is_none());
+        if let Some(only) = record::own_node(task) {
+            return self.place_on(NodeNumber::from(only), home);
+        }
         let best = self.best();
         match (home, best) {
             (Some(home), best) if best.is_none_or(|best| self.is_home_better(&home, best)) => {
@@ -78,28 +85,37 @@ impl<'w> Placing<'w> {
                 self.taken_over.insert(home.replaced);
                 self.put(node, &home.need)
             }
-            (_, best) => self.put(best?.node, &self.demand.load),
+            (_, best) => self.put(best?.node, self.share),
         }
     }
 
-    /// Where `task` may be staged beside the task that it replaces, while that one holds anything.
+    /// The node `only`, if it takes the task; no other is looked at.
+    fn place_on(&mut self, only: NodeNumber, home: Option<Home>) -> Option<&'w Node> {
+        match home.filter(|home| home.node == only) {
+            Some(home) => {
+                self.taken_over.insert(home.replaced);
+                self.put(only, &home.need)
+            }
+            None if self.miss(only, self.share).is_none() => self.put(only, self.share),
+            None => None,
+        }
+    }
+
+    /// Where `task` may be staged beside the task that it replaces, while that one holds anything. Not where that one was
+    /// asked to leave: what it holds there is not to be passed on.
     pub(crate) fn home(&self, key: &TaskRef, task: &Task) -> Option<Home> {
         let replaced = TaskId::staged_beside(&key.stack, task, TaskState::Pending)?;
         let node = self.fleet.home(&replaced).filter(|_| !self.taken_over.contains(&replaced))?;
         let ledger = &self.fleet.node(node)?.ledger;
-        ledger.is_holding(&replaced).then(|| Home {
-            node,
-            need: ledger.excess(&replaced, &self.demand.load),
-            replaced,
-        })
+        let is_free = ledger.is_holding(&replaced) && !ledger.is_evicted(&replaced);
+        is_free.then(|| Home { node, need: ledger.excess(&replaced, self.share), replaced })
     }
 
     /// Why `node` cannot take a task that needs `need`.
     pub(crate) fn miss(&self, node: NodeNumber, need: &Load) -> Option<Miss<'w>> {
         let replicas = self.replicas(node);
         let node_state = self.fleet.node(node)?;
-        Trial { node: node_state, demand: self.demand, need, planned: self.planned.get(&node), replicas }
-            .miss()
+        Trial { node: node_state, rules: self.rules, need, planned: self.planned.get(&node), replicas }.miss()
     }
 
     /// The two are compared as they will be with the task: at home it takes the place of another.
@@ -108,14 +124,14 @@ impl<'w> Placing<'w> {
         let with = |rank: Rank, active: u32| {
             (rank.replicas.saturating_add(active), rank.tasks.saturating_add(active))
         };
-        with(there, home.need.active) <= with(best, self.demand.load.active)
+        with(there, home.need.active) <= with(best, self.share.active)
     }
 
     /// The best node that passes the filters. One that does not never will within this plan, so it is dropped.
     fn best(&mut self) -> Option<Rank> {
         loop {
             let (rank, is_fresh) = self.first()?;
-            if self.miss(rank.node, &self.demand.load).is_none() {
+            if self.miss(rank.node, self.share).is_none() {
                 return Some(rank);
             }
             if is_fresh {

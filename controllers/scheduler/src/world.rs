@@ -1,20 +1,23 @@
-//! The scheduler's world: who waits, what each revision asks, and what every node has left.
+//! The scheduler's world: who waits, what each service and revision asks, and what every node has left.
 
 use std::collections::BTreeSet;
 
+use skep_api::eviction::Eviction;
 use skep_api::ident::NodeId;
-use skep_api::key::{Key, Place, TaskRef};
+use skep_api::key::{Key, Place, ServiceRef, TaskRef};
 use skep_api::node::{NodeReport, NodeSpec, NodeStatus};
 use skep_api::task::{Task, TaskStatus};
 use skep_runtime::controller::World;
 use skep_runtime::table::Entry;
 
 use crate::demands::Demands;
+use crate::evict;
 use crate::fleet::Fleet;
-use crate::group::Group;
-use crate::ledger::{Record, TaskId};
 use crate::node::Node;
 use crate::pending::Pending;
+use crate::record::{Record, Request, TaskId};
+use crate::rules::RuleBook;
+use crate::subject::{Group, Subject};
 use crate::typed::typed;
 
 /// Everything that the scheduler decides from.
@@ -23,41 +26,47 @@ pub struct SchedulerWorld {
     pub(crate) pending: Pending,
     pub(crate) fleet: Fleet,
     pub(crate) demands: Demands,
+    pub(crate) rules: RuleBook,
     /// Groups with a placed task that did not find its revision.
     unaccounted: BTreeSet<Group>,
 }
 
 impl World for SchedulerWorld {
-    type Key = Group;
+    type Key = Subject;
 
-    fn new(_cluster: &str) -> Self {
-        Self::default()
+    fn new(cluster: &str) -> Self {
+        Self { rules: RuleBook::new(cluster), ..Self::default() }
     }
 
     #[allow(clippy::wildcard_enum_match_arm)] // What other kinds there are, and will be, is no matter of placement.
-    fn apply(&mut self, key: &Key, entry: Option<&Entry>) -> Vec<Group> {
+    fn apply(&mut self, key: &Key, entry: Option<&Entry>) -> Vec<Subject> {
         match key {
             Key::Task(task) => match &task.place {
-                Place::Pending => self.pending.set_task(task, entry),
+                Place::Pending => waiting(self.pending.set_task(task, entry)),
                 Place::Node(node) => self.set_task(node, task, entry),
             },
             Key::TaskStatus(task) => match &task.place {
-                Place::Pending => self.pending.set_status(task, entry),
+                Place::Pending => waiting(self.pending.set_status(task, entry)),
                 Place::Node(node) => self.set_status(node, task, entry),
+            },
+            Key::Eviction(task) => match &task.place {
+                Place::Pending => Vec::new(),
+                Place::Node(node) => self.set_eviction(node, task, entry),
             },
             Key::Revision(service, number) => {
                 self.set_revision(&Group { service: service.clone(), revision: *number }, entry)
             }
-            Key::Node(node) => self.change_node(node, |node| {
+            Key::Service(service) => self.set_service(service, entry),
+            Key::Node(node) => self.change_machine(node, |node| {
                 node.is_known = entry.is_some();
                 node.spec = typed::<NodeSpec>(entry);
             }),
+            Key::NodeReport(node) => {
+                self.change_machine(node, |node| node.report = typed::<NodeReport>(entry))
+            }
             Key::NodeSession(node) => {
                 self.change_node(node, |node| node.session_created = entry.map(|entry| entry.stamp.created))
             }
-            Key::NodeReport(node) => self.change_node(node, |node| {
-                node.report = typed::<NodeReport>(entry).map(|report| report.value);
-            }),
             Key::NodeStatus(node) => self.change_node(node, |node| {
                 node.state = typed::<NodeStatus>(entry).map(|status| status.state).unwrap_or_default();
             }),
@@ -65,50 +74,99 @@ impl World for SchedulerWorld {
         }
     }
 
-    fn all(&self) -> Vec<Group> {
-        self.pending.groups().cloned().collect()
+    fn all(&self) -> Vec<Subject> {
+        let placed = self.fleet.ids().cloned().map(Subject::Placed);
+        self.all_waiting().into_iter().chain(placed).collect()
     }
 }
 
 impl SchedulerWorld {
-    fn set_revision(&mut self, group: &Group, entry: Option<&Entry>) -> Vec<Group> {
+    fn all_waiting(&self) -> Vec<Subject> {
+        self.pending.groups().cloned().map(Subject::Waiting).collect()
+    }
+
+    fn set_revision(&mut self, group: &Group, entry: Option<&Entry>) -> Vec<Subject> {
         if !self.demands.set(group, entry) {
             return Vec::new();
         }
+        let mut touched = Vec::new();
         // A revision comes before its tasks, so they are looked for only when one of them did not find it.
         if entry.is_some() && self.unaccounted.remove(group) {
             for (node, task) in self.fleet.tasks_of(group) {
                 self.fleet.edit_task(&node, &task, &self.demands, |_| {});
+                touched.push(Subject::Placed(node));
             }
         }
-        self.pending.waits(group).then(|| group.clone()).into_iter().collect()
+        touched.extend(self.pending.waits(group).then(|| Subject::Waiting(group.clone())));
+        touched
     }
 
-    fn change_node(&mut self, node: &NodeId, edit: impl FnOnce(&mut Node)) -> Vec<Group> {
+    /// Those who wait are placed by the new rules, and those who were placed are judged by them.
+    fn set_service(&mut self, service: &ServiceRef, entry: Option<&Entry>) -> Vec<Subject> {
+        let uids = self.rules.set(service, entry);
+        let mut touched = Vec::new();
+        for uid in &uids {
+            touched.extend(self.pending.groups_of(uid).cloned().map(Subject::Waiting));
+            touched.extend(self.fleet.nodes_of(uid).cloned().map(Subject::Placed));
+        }
+        touched
+    }
+
+    fn change_node(&mut self, node: &NodeId, edit: impl FnOnce(&mut Node)) -> Vec<Subject> {
         self.fleet.change(node, edit);
-        self.all()
+        self.all_waiting()
+    }
+
+    /// What tasks on the node are judged by has changed.
+    fn change_machine(&mut self, node: &NodeId, edit: impl FnOnce(&mut Node)) -> Vec<Subject> {
+        let mut touched = self.change_node(node, edit);
+        touched.push(Subject::Placed(node.clone()));
+        touched
     }
 
     /// A task that does not decode keeps what it held: its container is still there.
-    fn set_task(&mut self, node: &NodeId, task: &TaskRef, entry: Option<&Entry>) -> Vec<Group> {
+    fn set_task(&mut self, node: &NodeId, task: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
         if entry.is_some_and(|entry| entry.value.is_err()) {
-            return Vec::new();
+            return self.edit_task(node, task, |record| record.is_damaged = true);
         }
-        let new = typed::<Task>(entry).map(|task| task.value);
+        let new = typed::<Task>(entry);
         if let Some(task) = new.as_ref().filter(|task| self.demands.of(task).is_none()) {
             self.unaccounted.insert(Group::of(task));
         }
-        self.edit_task(node, task, |record| record.task = new)
+        self.edit_task(node, task, |record| {
+            record.task = new;
+            record.is_damaged = false;
+        })
     }
 
-    fn set_status(&mut self, node: &NodeId, task: &TaskRef, entry: Option<&Entry>) -> Vec<Group> {
+    fn set_status(&mut self, node: &NodeId, task: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
         let state = typed::<TaskStatus>(entry).map(|status| status.state);
         self.edit_task(node, task, |record| record.state = state)
     }
 
-    /// What is set free may be what others wait for.
-    fn edit_task(&mut self, node: &NodeId, task: &TaskRef, edit: impl FnOnce(&mut Record)) -> Vec<Group> {
-        let is_freed = self.fleet.edit_task(node, &TaskId::of(task), &self.demands, edit);
-        if is_freed { self.all() } else { Vec::new() }
+    fn set_eviction(&mut self, node: &NodeId, task: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
+        let request = entry.map(|entry| Request {
+            reason: typed::<Eviction>(Some(entry)).map(|eviction| eviction.reason),
+            modified: entry.stamp.modified,
+        });
+        let mut touched = self.edit_task(node, task, |record| record.eviction = request);
+        // Whether those who wait may be staged beside it depends on this.
+        touched.extend(self.all_waiting());
+        touched.push(Subject::Placed(node.clone()));
+        touched
     }
+
+    /// What is set free may be what others wait for.
+    fn edit_task(&mut self, node: &NodeId, task: &TaskRef, edit: impl FnOnce(&mut Record)) -> Vec<Subject> {
+        let id = TaskId::of(task);
+        let is_freed = self.fleet.edit_task(node, &id, &self.demands, edit);
+        let mut touched = if is_freed { self.all_waiting() } else { Vec::new() };
+        let judged = self.fleet.find(node).filter(|(_, node)| evict::concerns(&self.rules, node, &id));
+        touched.extend(judged.map(|_| Subject::Placed(node.clone())));
+        touched
+    }
+}
+
+fn waiting(groups: Vec<Group>) -> Vec<Subject> {
+    groups.into_iter().map(Subject::Waiting).collect()
 }

@@ -1,14 +1,15 @@
 //! On what each write stands: the architecture's table of keys, phases and guards.
 
 use skep_api::key::Key;
-use skep_node::Change;
+use skep_api::node::{Availability, DrainMode};
+use skep_node::{Change, Subject};
 use skep_runtime::plan::{Change as _, Expect, Guard, Write};
 
 use crate::fleet::*;
 
 /// The one change of the plan for node 1.
 fn change(fleet: &Fleet) -> Change {
-    let mut changes = fleet.plan(&node_id(1)).changes;
+    let mut changes = fleet.plan(&judging(1)).changes;
     assert_eq!(changes.len(), 1);
     changes.remove(0)
 }
@@ -56,4 +57,29 @@ fn forgetting_stands_on_the_absence_of_the_spec_and_on_what_is_forgotten() {
         ]
     );
     assert_eq!(transaction.writes, [Write::Delete(status), Write::Delete(report)]);
+}
+
+#[test]
+fn a_drain_stands_on_the_task_the_nodes_spec_and_what_was_asked_before() {
+    let mut fleet = fleet(1);
+    let key = add_task(&mut fleet, 1, 1);
+    let arrived = fleet.revision();
+    set_availability(&mut fleet, 1, Availability::Drain, DrainMode::Gradual);
+    let edited = fleet.revision();
+    let (subject, asked) = (Subject::Task(key.clone()), Key::Eviction(key.clone()));
+    let task = guard(Key::Task(key), Expect::Modified(arrived));
+    let changes = fleet.plan(&subject).changes;
+    let node = guard(Key::Node(node_id(1)), Expect::Modified(edited));
+    let absent = guard(asked.clone(), Expect::Absent);
+    assert_eq!(changes[0].transaction().guards, [task.clone(), node, absent]);
+    fleet.commit(&fleet.plan(&subject));
+    let written = fleet.revision();
+    set_availability(&mut fleet, 1, Availability::Drain, DrainMode::Now);
+    let node = guard(Key::Node(node_id(1)), Expect::Modified(fleet.revision()));
+    let said = guard(asked.clone(), Expect::Modified(written));
+    assert_eq!(fleet.plan(&subject).changes[0].transaction().guards, [task, node, said.clone()]);
+    set_availability(&mut fleet, 1, Availability::Active, DrainMode::Gradual);
+    let transaction = fleet.plan(&subject).changes[0].transaction();
+    assert_eq!(transaction.guards, [said]);
+    assert_eq!(transaction.writes, [Write::Delete(asked)]);
 }

@@ -100,7 +100,7 @@ fn removing_lost_nodes_ends_the_holding_back() {
 fn only_a_turn_of_the_holding_back_touches_the_others_who_vanished() {
     let mut fleet = fleet(3);
     let mut touched = |number| fleet.world.apply(&Key::NodeSession(node_id(number)), None);
-    assert_eq!(touched(1), [node_id(1)]);
-    assert_eq!(touched(2), [node_id(2), node_id(1)]);
-    assert_eq!(touched(3), [node_id(3)]);
+    assert_eq!(touched(1), [judging(1)]);
+    assert_eq!(touched(2), [judging(2), judging(1)]);
+    assert_eq!(touched(3), [judging(3)]);
 }

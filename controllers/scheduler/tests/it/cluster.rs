@@ -11,10 +11,39 @@ use skep_api::object::Object;
 use skep_api::quantity::{Cpus, Memory};
 use skep_api::task::{Cause, DesiredState, Slot, Task, TaskState, TaskStatus};
 use skep_api::time::Timestamp;
-use skep_runtime::scene::Scene;
+use skep_runtime::scene::{CLUSTER, Scene};
 use skep_scheduler::Scheduler;
 
 pub(crate) type Cluster = Scene<Scheduler>;
+
+/// The services of every cluster, so that a service's uid follows from its name.
+const SERVICES: [&str; 23] = [
+    "web", "db", "one", "two", "three", "tcp", "udp", "any", "zoned", "other", "arm", "amd", "none", "some",
+    "small", "large", "port", "big", "more", "dns", "few", "free", "globe",
+];
+/// The revision of an empty scene.
+const FIRST_REVISION: i64 = 100;
+
+/// A cluster with the specs of all services, without nodes and tasks.
+pub(crate) fn cluster() -> Cluster {
+    let mut cluster = Cluster::default();
+    assert_eq!(cluster.revision(), FIRST_REVISION);
+    SERVICES.iter().for_each(|name| set_spec(&mut cluster, name, ""));
+    cluster
+}
+
+/// Gives the service `name` a spec with these YAML fields (flow form) beside the task.
+pub(crate) fn set_spec(cluster: &mut Cluster, name: &str, rest: &str) {
+    let head = format!("apiVersion: skep/v1, kind: Service, metadata: {{name: {name}, stack: shop}}");
+    let key = Key::Service(service(name));
+    cluster.put_text(key.clone(), &format!("{{{head}, spec: {{task: {{image: i}}{rest}}}}}"));
+    assert!(cluster.object(&key).is_some(), "{rest}");
+}
+
+/// Says where tasks of the service `name` may run, in YAML's flow form.
+pub(crate) fn set_placement(cluster: &mut Cluster, name: &str, placement: &str) {
+    set_spec(cluster, name, &format!(", placement: {{{placement}}}"));
+}
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -47,11 +76,17 @@ pub(crate) fn add_node_with(cluster: &mut Cluster, number: u64, memory: u64, spe
     cluster.put(Key::Node(id.clone()), spec);
     cluster
         .put(Key::NodeSession(id.clone()), Session { holder: "h:1".to_owned(), since: Timestamp::default() });
+    set_report(cluster, number, memory, "x86_64");
+    set_state(cluster, number, NodeState::Ready);
+}
+
+/// Sets what the machine has, and what it is.
+pub(crate) fn set_report(cluster: &mut Cluster, number: u64, memory: u64, architecture: &str) {
     let capacity =
         Resources { cpus: Cpus::from_nanos(4_000_000_000), memory: Memory::from_bytes(memory * MIB) };
-    let platform = Platform { os: "linux".to_owned(), architecture: "x86_64".to_owned() };
-    cluster.put(Key::NodeReport(id), NodeReport { capacity, platform, ..NodeReport::default() });
-    set_state(cluster, number, NodeState::Ready);
+    let platform = Platform { os: "linux".to_owned(), architecture: architecture.to_owned() };
+    let report = NodeReport { capacity, platform, ..NodeReport::default() };
+    cluster.put(Key::NodeReport(node_id(number)), report);
 }
 
 pub(crate) fn set_state(cluster: &mut Cluster, number: u64, state: NodeState) {
@@ -63,7 +98,9 @@ pub(crate) fn service(name: &str) -> ServiceRef {
 }
 
 pub(crate) fn uid(name: &str) -> Uid {
-    Uid::derive("scene", name, 1)
+    let place = SERVICES.iter().position(|other| *other == name).expect("a known service");
+    let created = FIRST_REVISION + 1 + i64::try_from(place).unwrap();
+    Uid::derive(CLUSTER, &Key::Service(service(name)).to_string(), created)
 }
 
 /// Revision `number` of the service `name`, with these YAML fields (flow form) beside the image.
@@ -99,6 +136,11 @@ pub(crate) fn task(name: &str, slot: u32) -> Task {
         restarts: 0,
         streak: 0,
     }
+}
+
+/// A task of the global service `name` that belongs to node `node`.
+pub(crate) fn task_of_node(name: &str, node: u64) -> Task {
+    Task { slot: Slot::Node(node_id(node)), ..task(name, 0) }
 }
 
 /// A staged task that replaces `old`.

@@ -13,7 +13,7 @@ fn obstacle(filter: &str, nodes: u32, detail: &str) -> Obstacle {
 
 #[test]
 fn without_nodes_no_node_is_suitable() {
-    let mut cluster = Cluster::default();
+    let mut cluster = cluster();
     add_service(&mut cluster, "web", 1);
     add_tasks(&mut cluster, "web", 1);
     cluster.settle();
@@ -25,13 +25,13 @@ fn without_nodes_no_node_is_suitable() {
 
 #[test]
 fn each_filter_is_told_in_swarms_words_with_what_is_missing_where_least_is_missing() {
-    let mut cluster = Cluster::default();
+    let mut cluster = cluster();
     add_node_with(&mut cluster, 1, 100, NodeSpec { availability: Availability::Drain, ..node_spec(1) });
     add_node(&mut cluster, 2, 32);
     add_node(&mut cluster, 3, 8);
     add_node_with(&mut cluster, 4, 200, labelled(4, "zone", "c"));
-    let placement = ", placement: {constraints: [node.labels.zone == a]}";
-    add_revision(&mut cluster, "web", 1, &reserving(128), placement);
+    add_service(&mut cluster, "web", 128);
+    set_placement(&mut cluster, "web", "constraints: [node.labels.zone == a]");
     add_tasks(&mut cluster, "web", 1);
     cluster.settle();
     let status = status_of(&cluster, &pending("web", 1, 1)).unwrap();
@@ -54,7 +54,7 @@ fn each_filter_is_told_in_swarms_words_with_what_is_missing_where_least_is_missi
 
 #[test]
 fn cpus_and_memory_are_one_filter_to_swarm_and_two_to_us() {
-    let mut cluster = Cluster::default();
+    let mut cluster = cluster();
     add_node(&mut cluster, 1, 100);
     add_node(&mut cluster, 2, 200);
     let both = ", resources: {reservations: {cpus: \"4.5\", memory: 150Mi}}";
@@ -74,34 +74,37 @@ fn cpus_and_memory_are_one_filter_to_swarm_and_two_to_us() {
 
 #[test]
 fn the_holder_of_a_port_the_platform_and_the_limit_are_named() {
-    let mut cluster = Cluster::default();
+    let mut cluster = cluster();
     add_node(&mut cluster, 1, 100);
     let port = ", hostPorts: [{target: 53, published: 53, protocol: udp, mode: host}]";
+    add_revision(&mut cluster, "dns", 1, "", port);
+    add_service(&mut cluster, "arm", 0);
+    add_service(&mut cluster, "few", 0);
     let cases = [
         (
             "dns",
-            port,
+            "",
             "host-mode port already in use on 1 node",
             "host-port",
             "n1 has 53/udp in use by dns.1.00001",
         ),
         (
             "arm",
-            ", placement: {platforms: [{architecture: arm64}]}",
+            "platforms: [{architecture: arm64}]",
             "unsupported platform on 1 node",
             "platform",
             "n1 is linux/x86_64",
         ),
         (
             "few",
-            ", placement: {maxReplicasPerNode: 1}",
+            "maxReplicasPerNode: 1",
             "max replicas per node limit exceed",
             "max-replicas",
             "n1 has 1 tasks of the service already",
         ),
     ];
-    for (name, rest, words, filter, detail) in cases {
-        add_revision(&mut cluster, name, 1, "", rest);
+    for (name, placement, words, filter, detail) in cases {
+        set_placement(&mut cluster, name, placement);
         add_tasks(&mut cluster, name, 2);
         cluster.settle();
         let status = status_of(&cluster, &pending(name, 2, 1)).unwrap();
@@ -116,7 +119,7 @@ fn the_holder_of_a_port_the_platform_and_the_limit_are_named() {
 
 #[test]
 fn a_reason_is_written_once_and_goes_when_the_task_is_placed() {
-    let mut cluster = Cluster::default();
+    let mut cluster = cluster();
     add_node(&mut cluster, 1, 10);
     add_service(&mut cluster, "web", 20);
     add_tasks(&mut cluster, "web", 2);
@@ -134,7 +137,7 @@ fn a_reason_is_written_once_and_goes_when_the_task_is_placed() {
 
 #[test]
 fn a_reason_that_does_not_decode_is_written_over() {
-    let mut cluster = Cluster::default();
+    let mut cluster = cluster();
     add_service(&mut cluster, "web", 20);
     add_tasks(&mut cluster, "web", 1);
     let key = pending("web", 1, 1);
@@ -145,18 +148,18 @@ fn a_reason_that_does_not_decode_is_written_over() {
 
 #[test]
 fn people_are_told_once_per_group() {
-    let mut cluster = Cluster::default();
+    let mut cluster = cluster();
     add_service(&mut cluster, "web", 20);
     add_tasks(&mut cluster, "web", 3);
     let group = skep_scheduler::Group::of(&task("web", 1));
-    let notes = cluster.plan(&group).notes;
+    let notes = cluster.plan(&skep_scheduler::Subject::Waiting(group)).notes;
     assert_eq!(notes.len(), 1);
     assert_eq!((notes[0].regarding.as_str(), notes[0].reason), ("Service/shop/web", "NoSuitableNode"));
 }
 
 #[test]
 fn a_revision_that_is_missing_or_does_not_decode_is_the_reason() {
-    let mut cluster = Cluster::default();
+    let mut cluster = cluster();
     add_node(&mut cluster, 1, 10);
     add_tasks(&mut cluster, "web", 1);
     cluster.settle();

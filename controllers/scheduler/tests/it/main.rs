@@ -3,7 +3,9 @@
 
 mod cluster;
 mod explaining;
+mod global;
 mod guards;
+mod leaving;
 mod oracle;
 mod placing;
 mod random;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use skep_api::constraint::{Constraint, NodeFacts};
+use skep_api::constraint::NodeFacts;
+use skep_api::eviction::Eviction;
 use skep_api::ident::NodeId;
 use skep_api::key::{Key, Place, TaskRef};
 use skep_api::node::{Availability, NodeReport, NodeSpec, NodeState};
 use skep_api::object::Object;
 use skep_api::rollout::Revision;
-use skep_api::task::{DesiredState, Task, TaskState};
+use skep_api::service::Placement;
+use skep_api::task::{DesiredState, Slot, Task, TaskState};
 
 use crate::cluster::{Cluster, status_of, tasks};
 
@@ -19,6 +21,13 @@ fn is_live(cluster: &Cluster, key: &TaskRef) -> bool {
 pub(crate) fn revision_of(cluster: &Cluster, task: &Task) -> Revision {
     match cluster.object(&Key::Revision(task.uid.clone(), task.revision)) {
         Some(Object::Revision(revision)) => (**revision).clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn placement_of(cluster: &Cluster, task: &Task) -> Placement {
+    match cluster.object(&Key::Service(task.service.clone())) {
+        Some(Object::Service(service)) => service.spec.placement.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -95,25 +104,51 @@ pub(crate) fn assert_well_placed(cluster: &Cluster, key: &TaskRef, task: &Task) 
     assert!(meets(cluster, task, &id, &spec, &report), "{key} does not suit {}", spec.name);
 }
 
+/// Whether the node has what the service asks for now, and is the task's own if it has one.
 fn meets(cluster: &Cluster, task: &Task, id: &NodeId, spec: &NodeSpec, report: &NodeReport) -> bool {
-    let facts = NodeFacts { id, spec, report: Some(report) };
-    let constraints = revision_of(cluster, task).placement.constraints;
-    constraints.iter().all(|text| text.parse::<Constraint>().unwrap().matches(&facts))
+    let is_own = match &task.slot {
+        Slot::Node(own) => own == id,
+        Slot::Number(_) => true,
+    };
+    let placement = placement_of(cluster, task);
+    is_own && placement.misfit(&NodeFacts { id, spec, report: Some(report) }).is_none()
+}
+
+/// The request that the task leave its node.
+pub(crate) fn eviction_of(cluster: &Cluster, key: &TaskRef) -> Option<Eviction> {
+    match cluster.object(&Key::Eviction(key.clone())) {
+        Some(Object::Eviction(eviction)) => Some((**eviction).clone()),
+        _ => None,
+    }
+}
+
+/// Whether the scheduler's request that the task leave must be there (`Some`), or is left as it is (`None`).
+pub(crate) fn must_leave(cluster: &Cluster, key: &TaskRef, task: &Task) -> Option<bool> {
+    let found = nodes(cluster).into_iter().find(|(id, ..)| Some(id) == key.place.node());
+    let Some((id, spec, report)) = found.filter(|_| is_live(cluster, key)) else { return Some(false) };
+    if task.desired > DesiredState::Complete {
+        return None;
+    }
+    let may_move = matches!(task.slot, Slot::Number(_)) && spec.availability == Availability::Active;
+    Some(may_move && !meets(cluster, task, &id, &spec, &report))
 }
 
 /// Whether some node has room for `task`, found by trying it on each.
 pub(crate) fn fits_somewhere(cluster: &Cluster, key: &TaskRef, task: &Task) -> bool {
     nodes(cluster).into_iter().any(|(id, spec, report)| {
         let here = live_on(cluster, &id);
+        let is_evicted = here
+            .iter()
+            .any(|(old, _)| Some(&old.name) == task.replaces.as_ref() && eviction_of(cluster, old).is_some());
         let old = beside(cluster, &here, key, task).filter(|_| {
             let others = here.iter().filter(|(_, other)| other.replaces == task.replaces);
-            others.count() == 0
+            others.count() == 0 && !is_evicted
         });
         let (bytes, taken) = held(cluster, &id);
         let need = memory(cluster, task).saturating_sub(old.as_ref().map_or(0, |old| memory(cluster, old)));
         let shared = old.as_ref().map_or(Vec::new(), |old| ports(cluster, old));
         let mut wanted = ports(cluster, task).into_iter().filter(|port| !shared.contains(port));
-        let limit = revision_of(cluster, task).placement.max_replicas_per_node;
+        let limit = placement_of(cluster, task).max_replicas_per_node;
         let is_active = |other: &Task| other.uid == task.uid && other.desired <= DesiredState::Complete;
         let replicas = here.iter().filter(|(key, other)| {
             is_active(other) && beside(cluster, &here, key, other).is_none_or(|old| !is_active(&old))

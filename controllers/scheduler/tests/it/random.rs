@@ -1,21 +1,36 @@
 //! Random clusters: nodes come, change and go, tasks start, end and are replaced, and the oracle looks on.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
 use skep_api::key::{Key, TaskRef};
 use skep_api::node::{Availability, NodeState};
-use skep_api::task::{DesiredState, Task, TaskState};
+use skep_api::task::{DesiredState, Slot, Task, TaskState};
+use skep_runtime::controller::{Controller, Moment, World};
+use skep_runtime::scene::CLUSTER;
+use skep_runtime::table::Entry;
+use skep_scheduler::{Change, Scheduler, SchedulerWorld, Subject};
 
 use crate::cluster::*;
 use crate::oracle::*;
 
-/// What each service of the random clusters asks for.
-const SERVICES: [(&str, u64, &str); 6] = [
-    ("free", 0, ""),
-    ("small", 20, ""),
-    ("large", 60, ""),
-    ("port", 10, ", hostPorts: [{target: 80, published: 80, mode: host}]"),
-    ("zoned", 30, ", placement: {constraints: [node.labels.zone == a]}"),
-    ("few", 5, ", placement: {maxReplicasPerNode: 2}"),
+/// What each service of the random clusters asks for: memory, ports, placement. Tasks of `globe` belong to a node.
+const SERVICES: [(&str, u64, &str, &str); 7] = [
+    ("free", 0, "", ""),
+    ("small", 20, "", ""),
+    ("large", 60, "", ""),
+    ("port", 10, ", hostPorts: [{target: 80, published: 80, mode: host}]", ""),
+    ("zoned", 30, "", "constraints: [node.labels.zone == a]"),
+    ("few", 5, "", "maxReplicasPerNode: 2"),
+    ("globe", 5, "", "constraints: [node.labels.zone != b]"),
+];
+/// What people make of a placement.
+const PLACEMENTS: [&str; 5] = [
+    "",
+    "constraints: [node.labels.zone == a]",
+    "constraints: [node.labels.zone != a, node.role == worker]",
+    "maxReplicasPerNode: 1",
+    "platforms: [{architecture: amd64}]",
 ];
 
 #[derive(Debug, Clone)]
@@ -23,7 +38,10 @@ enum Step {
     AddNode { memory: u64, zone: bool },
     Availability { node: u64, is_active: bool },
     Ready { node: u64, is_ready: bool },
-    AddTask { service: usize },
+    Architecture { node: u64, is_arm: bool },
+    RemoveNode { node: u64 },
+    Placement { service: usize, placement: usize },
+    AddTask { service: usize, node: u64 },
     Observe { task: usize, state: TaskState },
     Stop { task: usize },
     Stage { task: usize, service_revision: u64 },
@@ -44,7 +62,11 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(memory, zone)| Step::AddNode { memory, zone }),
         1 => (1..5_u64, any::<bool>()).prop_map(|(node, is_active)| Step::Availability { node, is_active }),
         1 => (1..5_u64, any::<bool>()).prop_map(|(node, is_ready)| Step::Ready { node, is_ready }),
-        8 => (0..SERVICES.len()).prop_map(|service| Step::AddTask { service }),
+        1 => (1..5_u64, any::<bool>()).prop_map(|(node, is_arm)| Step::Architecture { node, is_arm }),
+        1 => (1..9_u64).prop_map(|node| Step::RemoveNode { node }),
+        2 => (0..SERVICES.len(), 0..PLACEMENTS.len())
+            .prop_map(|(service, placement)| Step::Placement { service, placement }),
+        8 => (0..SERVICES.len(), 1..5_u64).prop_map(|(service, node)| Step::AddTask { service, node }),
         4 => (task.clone(), state).prop_map(|(task, state)| Step::Observe { task, state }),
         2 => task.clone().prop_map(|task| Step::Stop { task }),
         3 => (task.clone(), 1..3_u64).prop_map(|(task, service_revision)| Step::Stage { task, service_revision }),
@@ -56,18 +78,51 @@ fn step() -> impl Strategy<Value = Step> {
 /// A cluster with what the steps need to know of it.
 struct Run {
     cluster: Cluster,
+    /// The same world, fed with what has changed, and what it says is to be planned for that.
+    shadow: Shadow,
     nodes: u64,
     runs: i64,
 }
 
+struct Shadow {
+    world: SchedulerWorld,
+    entries: BTreeMap<Key, Entry>,
+    touched: BTreeSet<Subject>,
+}
+
+impl Shadow {
+    fn follow(&mut self, cluster: &Cluster) {
+        let now: BTreeMap<Key, Entry> =
+            cluster.entries().map(|(key, entry)| (key.clone(), entry.clone())).collect();
+        let keys: BTreeSet<&Key> = self.entries.keys().chain(now.keys()).collect();
+        for key in keys.into_iter().filter(|key| self.entries.get(key) != now.get(key)) {
+            self.touched.extend(self.world.apply(key, now.get(key)));
+        }
+        self.entries = now;
+    }
+
+    /// Whoever has something to place, to ask or to take back was named by what happened.
+    fn assert_nobody_was_forgotten(&self, moment: Moment) {
+        for subject in self.world.all() {
+            let changes = Scheduler::plan(&self.world, &subject, moment).changes;
+            let is_told = |change: &Change| matches!(change, Change::Explain { .. });
+            let is_idle = changes.iter().all(is_told);
+            assert!(is_idle || self.touched.contains(&subject), "{subject:?} was forgotten: {changes:?}");
+        }
+    }
+}
+
 impl Run {
     fn new() -> Self {
-        let mut cluster = Cluster::default();
-        for (name, memory, rest) in SERVICES {
-            add_revision(&mut cluster, name, 1, &reserving(memory), rest);
-            add_revision(&mut cluster, name, 2, &reserving(memory * 2), rest);
+        let mut cluster = cluster();
+        for (name, memory, ports, placement) in SERVICES {
+            add_revision(&mut cluster, name, 1, &reserving(memory), ports);
+            add_revision(&mut cluster, name, 2, &reserving(memory * 2), ports);
+            set_placement(&mut cluster, name, placement);
         }
-        Self { cluster, nodes: 0, runs: 0 }
+        let (entries, touched) = (BTreeMap::new(), BTreeSet::new());
+        let shadow = Shadow { world: SchedulerWorld::new(CLUSTER), entries, touched };
+        Self { cluster, shadow, nodes: 0, runs: 0 }
     }
 
     fn nth(&self, number: usize) -> Option<(TaskRef, Task)> {
@@ -86,29 +141,47 @@ impl Run {
                 let zone = if zone { "a" } else { "b" };
                 add_node_with(&mut self.cluster, self.nodes, memory, labelled(self.nodes, "zone", zone));
             }
-            Step::Availability { node, is_active } if node <= self.nodes => {
+            Step::Availability { node, is_active } if self.has(node) => {
                 let availability = if is_active { Availability::Active } else { Availability::Drain };
                 let zone = if node % 2 == 0 { "a" } else { "b" };
                 let spec = skep_api::node::NodeSpec { availability, ..labelled(node, "zone", zone) };
                 self.cluster.put(Key::Node(node_id(node)), spec);
             }
-            Step::Ready { node, is_ready } if node <= self.nodes => {
+            Step::Ready { node, is_ready } if self.has(node) => {
                 let state = if is_ready { NodeState::Ready } else { NodeState::Down };
                 set_state(&mut self.cluster, node, state);
             }
-            Step::AddTask { service } => {
+            Step::Architecture { node, is_arm } if self.has(node) => {
+                set_report(&mut self.cluster, node, 160, if is_arm { "arm64" } else { "amd64" });
+            }
+            Step::RemoveNode { node } if self.has(node) => {
+                drop(self.cluster.delete(Key::Node(node_id(node))))
+            }
+            Step::Placement { service, placement } => {
+                set_placement(&mut self.cluster, SERVICES[service].0, PLACEMENTS[placement]);
+            }
+            Step::AddTask { service, node } => {
                 let name = SERVICES[service].0;
                 self.runs += 1;
                 let key = pending(name, 1, self.runs);
-                wait_for_node(&mut self.cluster, &key, task(name, 1));
+                let task = if name == "globe" { task_of_node(name, node) } else { task(name, 1) };
+                wait_for_node(&mut self.cluster, &key, task);
             }
             Step::Settle => self.settle(),
             Step::Observe { task, state } => self.observe(task, state),
             Step::Stop { task } => self.stop(task),
             Step::Stage { task, service_revision } => self.stage(task, service_revision),
             Step::Delete { task } => self.delete(task),
-            Step::Availability { .. } | Step::Ready { .. } => {}
+            Step::Availability { .. }
+            | Step::Ready { .. }
+            | Step::Architecture { .. }
+            | Step::RemoveNode { .. } => {}
         }
+        self.shadow.follow(&self.cluster);
+    }
+
+    fn has(&self, node: u64) -> bool {
+        self.cluster.object(&Key::Node(node_id(node))).is_some()
     }
 
     /// States only move forward, and a staged task goes no further than being prepared.
@@ -143,7 +216,8 @@ impl Run {
             let name = old.service.name.as_str();
             self.runs += 1;
             let new = pending(name, 1, self.runs);
-            wait_for_node(&mut self.cluster, &new, Task { revision, ..staged(name, 1, &key) });
+            let new_task = Task { revision, slot: old.slot.clone(), ..staged(name, 1, &key) };
+            wait_for_node(&mut self.cluster, &new, new_task);
         }
     }
 
@@ -157,29 +231,50 @@ impl Run {
 
     fn settle(&mut self) {
         let before = tasks(&self.cluster);
+        self.shadow.follow(&self.cluster);
+        self.shadow.assert_nobody_was_forgotten(self.moment());
         self.cluster.settle();
+        self.shadow.follow(&self.cluster);
+        self.shadow.touched.clear();
         assert_nothing_is_overcommitted(&self.cluster);
         for (key, task) in tasks(&self.cluster) {
-            if key.place.node().is_some() {
-                if !before.iter().any(|(old, _)| *old == key) {
-                    assert_well_placed(&self.cluster, &key, &task);
-                }
-            } else {
-                assert!(!fits_somewhere(&self.cluster, &key, &task), "{key} fits and was not placed");
-                assert!(status_of(&self.cluster, &key).is_some_and(|status| status.error.is_some()), "{key}");
-            }
+            self.check(&before, &key, &task);
         }
-        assert_eq!(self.rebuilt().settle(), [], "a world that is built anew has nothing to change");
+        let rebuilt = self.rebuilt();
+        for subject in rebuilt.all() {
+            let changes = Scheduler::plan(&rebuilt, &subject, self.moment()).changes;
+            assert_eq!(changes, [], "a world that is built anew has nothing to change");
+        }
     }
 
-    /// The same cluster, put together from nothing in the order of the keys.
-    fn rebuilt(&self) -> Cluster {
-        let mut cluster = Cluster::default();
-        cluster.now = self.cluster.now;
-        for key in self.cluster.keys() {
-            cluster.put(key.clone(), self.cluster.object(key).expect("it decodes").clone());
+    fn check(&self, before: &[(TaskRef, Task)], key: &TaskRef, task: &Task) {
+        if key.place.node().is_some() {
+            if !before.iter().any(|(old, _)| old == key) {
+                assert_well_placed(&self.cluster, key, task);
+            }
+            let is_asked = eviction_of(&self.cluster, key).is_some();
+            let must_leave = must_leave(&self.cluster, key, task);
+            assert!(must_leave.is_none_or(|must| must == is_asked), "{key} was asked: {is_asked}");
+            return;
         }
-        cluster
+        assert!(!fits_somewhere(&self.cluster, key, task), "{key} fits and was not placed");
+        let is_told = status_of(&self.cluster, key).is_some_and(|status| status.error.is_some());
+        let is_lost =
+            matches!(&task.slot, Slot::Node(node) if self.cluster.object(&Key::Node(node.clone())).is_none());
+        assert!(is_told || is_lost, "nothing is said of {key}");
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.cluster.now, cut: self.cluster.revision() }
+    }
+
+    /// The same world, put together from nothing in the order of the keys.
+    fn rebuilt(&self) -> SchedulerWorld {
+        let mut world = SchedulerWorld::new(CLUSTER);
+        for (key, entry) in self.cluster.entries() {
+            world.apply(key, Some(entry));
+        }
+        world
     }
 }
 
@@ -199,7 +294,7 @@ proptest! {
     fn on_equal_nodes_the_numbers_of_tasks_differ_by_one_at_most(
         nodes in 1..8_u64, first in 0..20_u32, second in 0..20_u32,
     ) {
-        let mut cluster = Cluster::default();
+        let mut cluster = cluster();
         (1..=nodes).for_each(|number| add_node(&mut cluster, number, 1000));
         for (name, count) in [("one", first), ("two", second)] {
             add_service(&mut cluster, name, 1);
@@ -218,7 +313,7 @@ proptest! {
         order in Just((0..12_u64).collect::<Vec<_>>()).prop_shuffle(),
     ) {
         let build = |order: &[u64]| {
-            let mut cluster = Cluster::default();
+            let mut cluster = cluster();
             for number in order {
                 if *number < 6 {
                     add_node(&mut cluster, *number, 50 * number);

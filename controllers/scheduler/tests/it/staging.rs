@@ -9,7 +9,7 @@ const FIXED_PORT: &str = ", hostPorts: [{target: 80, published: 80, mode: host}]
 
 /// One node of 100 MiB with a task that holds 60 MiB and port 80.
 fn full_node() -> (Cluster, TaskRef) {
-    let mut cluster = Cluster::default();
+    let mut cluster = cluster();
     add_node(&mut cluster, 1, 100);
     add_revision(&mut cluster, "web", 1, &reserving(60), FIXED_PORT);
     let old = on_node(&mut cluster, &pending("web", 1, 1), 1, task("web", 1));
@@ -155,7 +155,7 @@ fn a_task_that_is_itself_staged_has_no_share_to_pass_on() {
 #[test]
 fn of_equals_home_is_the_better_while_the_old_task_is_there() {
     for (state, expected) in [(TaskState::Running, [0, 2]), (TaskState::Failed, [1, 1])] {
-        let mut cluster = Cluster::default();
+        let mut cluster = cluster();
         (1..=2).for_each(|number| add_node(&mut cluster, number, 100));
         add_service(&mut cluster, "web", 10);
         let old = on_node(&mut cluster, &pending("web", 1, 1), 2, task("web", 1));

@@ -8,14 +8,14 @@ use skep_api::object::Object;
 use skep_api::task::TaskState;
 use skep_runtime::controller::World;
 use skep_runtime::table::{Entry, Stamp};
-use skep_scheduler::{Group, SchedulerWorld};
+use skep_scheduler::{Group, SchedulerWorld, Subject};
 
 use crate::cluster::*;
 
 /// A world with a node, a placed task of `db`, and a waiting task of `web`.
-fn cluster() -> Cluster {
-    let mut cluster = Cluster::default();
-    add_node(&mut cluster, 1, 100);
+fn small_cluster() -> Cluster {
+    let mut cluster = cluster();
+    add_node(&mut cluster, 1, 200);
     add_service(&mut cluster, "db", 60);
     add_service(&mut cluster, "web", 60);
     let placed = on_node(&mut cluster, &pending("db", 1, 1), 1, task("db", 1));
@@ -24,15 +24,15 @@ fn cluster() -> Cluster {
     cluster
 }
 
-fn apply(world: &mut SchedulerWorld, key: &Key, object: Option<Object>) -> Vec<Group> {
+fn apply(world: &mut SchedulerWorld, key: &Key, object: Option<Object>) -> Vec<Subject> {
     let stamp = Stamp { created: 900, modified: 900 };
     world.apply(key, object.map(|object| Entry { value: Ok(object), stamp }).as_ref())
 }
 
 #[test]
 fn what_sets_something_free_touches_those_who_wait_and_the_same_again_touches_nobody() {
-    let mut cluster = cluster();
-    let waiting = vec![Group::of(&task("web", 1))];
+    let mut cluster = small_cluster();
+    let waiting = vec![Subject::Waiting(Group::of(&task("web", 1)))];
     let placed = pending("db", 1, 1).at(skep_api::key::Place::Node(node_id(1)));
     observe(&mut cluster, &placed, TaskState::Running);
     let status = Key::TaskStatus(placed.clone());
@@ -51,8 +51,8 @@ fn what_sets_something_free_touches_those_who_wait_and_the_same_again_touches_no
 
 #[test]
 fn a_node_that_changes_and_a_task_that_vanishes_touch_those_who_wait() {
-    let mut cluster = cluster();
-    let waiting = vec![Group::of(&task("web", 1))];
+    let mut cluster = small_cluster();
+    let waiting = vec![Subject::Waiting(Group::of(&task("web", 1)))];
     let status = skep_api::node::NodeStatus { state: NodeState::Down, ..Default::default() };
     assert_eq!(apply(&mut cluster.world, &Key::NodeStatus(node_id(1)), Some(status.into())), waiting);
     let placed = pending("db", 1, 1).at(skep_api::key::Place::Node(node_id(1)));
@@ -61,18 +61,49 @@ fn a_node_that_changes_and_a_task_that_vanishes_touch_those_who_wait() {
 
 #[test]
 fn a_task_that_takes_something_touches_nobody_else() {
-    let mut cluster = cluster();
+    let mut cluster = small_cluster();
     let new = pending("db", 2, 1).at(skep_api::key::Place::Node(node_id(1)));
     assert_eq!(apply(&mut cluster.world, &Key::Task(new), Some(task("db", 2).into())), []);
     let waiting = Some(task("db", 3).into());
     assert_eq!(
         apply(&mut cluster.world, &Key::Task(pending("db", 3, 1)), waiting),
-        [Group::of(&task("db", 3))]
+        [Subject::Waiting(Group::of(&task("db", 3)))]
     );
 }
 
 #[test]
 fn a_group_whose_last_task_was_placed_is_not_planned_again() {
-    let mut cluster = cluster();
+    let mut cluster = small_cluster();
     assert_eq!(apply(&mut cluster.world, &Key::Task(pending("web", 1, 1)), None), []);
+}
+
+#[test]
+fn an_edit_of_a_service_touches_its_groups_and_its_nodes_and_nobody_elses() {
+    let mut cluster = small_cluster();
+    add_node(&mut cluster, 2, 200);
+    on_node(&mut cluster, &pending("web", 9, 1), 2, task("web", 9));
+    let specs =
+        ["web", "db", "few"].map(|name| cluster.object(&Key::Service(service(name))).cloned().unwrap());
+    // The stamp says that these are the same services, written again.
+    let created = |position: i64| Stamp { created: 101 + position, modified: 900 };
+    let mut edit = |name, spec: &Object, position| {
+        let entry = Entry { value: Ok(spec.clone()), stamp: created(position) };
+        cluster.world.apply(&Key::Service(service(name)), Some(&entry))
+    };
+    let web = Subject::Waiting(Group::of(&task("web", 1)));
+    assert_eq!(edit("web", &specs[0], 0), [web, Subject::Placed(node_id(2))]);
+    assert_eq!(edit("db", &specs[1], 1), [Subject::Placed(node_id(1))]);
+    assert_eq!(edit("few", &specs[2], 20), []);
+}
+
+#[test]
+fn a_change_of_one_machine_touches_its_own_tasks_and_no_others() {
+    let mut cluster = small_cluster();
+    add_node(&mut cluster, 2, 200);
+    let waiting = Subject::Waiting(Group::of(&task("web", 1)));
+    let spec = labelled(2, "zone", "a");
+    assert_eq!(
+        apply(&mut cluster.world, &Key::Node(node_id(2)), Some(spec.into())),
+        [waiting, Subject::Placed(node_id(2))]
+    );
 }

@@ -1,6 +1,6 @@
-//! What is planned at once: tasks that want the same.
+//! What is planned one at a time: tasks that wait for a node, or tasks that have one.
 
-use skep_api::ident::Uid;
+use skep_api::ident::{NodeId, Uid};
 use skep_api::task::Task;
 
 /// The tasks of one service and revision.
@@ -10,6 +10,15 @@ pub struct Group {
     pub service: Uid,
     /// The number of the revision.
     pub revision: u64,
+}
+
+/// What the scheduler plans at once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// Tasks that wait and want the same.
+    Waiting(Group),
+    /// The tasks that are on this node: whether it still suits them.
+    Placed(NodeId),
 }
 
 impl Group {
