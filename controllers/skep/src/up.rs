@@ -3,6 +3,8 @@
 pub(crate) mod child;
 pub(crate) mod defaults;
 pub(crate) mod etcd;
+pub(crate) mod further;
+pub(crate) mod nodes;
 pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod ready;
@@ -60,6 +62,28 @@ pub(crate) enum UpError {
     /// There is no etcd on this machine.
     #[error("there is no etcd on this machine's PATH")]
     NoEtcd,
+    /// Further nodes are namespaces, links and daemons of the machine.
+    #[error("further nodes on this machine need root")]
+    NeedsRoot,
+    /// Further nodes need a program of the system.
+    #[error("further nodes on this machine need `{tool}`, which is not on the PATH")]
+    NoTool {
+        /// Which.
+        tool: &'static str,
+        /// What Debian calls the package that has it.
+        package: &'static str,
+    },
+    /// No addresses for further nodes.
+    #[error("no free subnet for further nodes: routes lead into all of 198.19.0.0/16")]
+    NoSubnet,
+    /// A program of the system failed.
+    #[error("{command}")]
+    Tool {
+        /// The command.
+        command: String,
+        /// Its last words.
+        source: io::Error,
+    },
     /// A process could not be started.
     #[error("{name} could not be started")]
     Start {
@@ -117,10 +141,14 @@ impl UpError {
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Some(
                 "run it as the owner of the state directory, or name another with --state-dir".to_owned(),
             ),
+            Self::NeedsRoot => Some("repeat it as root, or without --nodes: this machine alone".to_owned()),
+            Self::NoTool { package, .. } => Some(format!("install it (Debian: apt install {package})")),
             Self::NotReady { .. } => Some("see what each process says: skep status --system".to_owned()),
             Self::File { .. }
             | Self::Certificate(_)
             | Self::Ports(_)
+            | Self::NoSubnet
+            | Self::Tool { .. }
             | Self::Start { .. }
             | Self::End { .. }
             | Self::Ended { .. } => None,

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -41,6 +41,27 @@ pub(crate) struct Program {
     pub(crate) args: Vec<OsString>,
     /// Its whole environment; `None` is the supervisor's, without what names a cluster.
     pub(crate) environment: Option<BTreeMap<OsString, OsString>>,
+    /// Variables beside those.
+    pub(crate) variables: BTreeMap<OsString, OsString>,
+    /// Whether it stays when the supervisor ends: the next one adopts it instead of starting another.
+    pub(crate) outlives: bool,
+    /// Files that one of it which was killed left behind, and which would keep the next one from starting.
+    pub(crate) stale: Vec<PathBuf>,
+}
+
+impl Program {
+    /// A program that ends with the supervisor, in the supervisor's environment.
+    pub(crate) fn new(name: impl Into<String>, binary: impl Into<PathBuf>, args: Vec<OsString>) -> Self {
+        Self {
+            name: name.into(),
+            binary: binary.into(),
+            args,
+            environment: None,
+            variables: BTreeMap::new(),
+            outlives: false,
+            stale: Vec::new(),
+        }
+    }
 }
 
 /// Keeps one program running until `stop`.
@@ -57,11 +78,15 @@ impl Keeper {
         let name = &self.program.name;
         let mut pause = PAUSE_FIRST;
         let mut run = RunFile { process: None, since: self.env.now(), restarts: 0, last_end: None };
+        if let Some(known) = self.adopted() {
+            run = known;
+        }
         loop {
             let began = Instant::now();
             let end = match self.run(&mut run).await {
+                Ok(None) if self.program.outlives => return,
                 Ok(None) => break,
-                Ok(Some(status)) => status.to_string(),
+                Ok(Some(end)) => end,
                 Err(error) => error.to_string(),
             };
             if began.elapsed() >= LASTED {
@@ -94,18 +119,40 @@ impl Keeper {
         }
     }
 
-    /// Runs it once. `None`: it was ended, because of `stop`.
-    async fn run(&self, run: &mut RunFile) -> io::Result<Option<ExitStatus>> {
+    /// What is said of the process that outlived an earlier supervisor.
+    fn adopted(&self) -> Option<RunFile> {
+        let known = self.state.run_file(&self.program.name).ok().flatten().filter(|_| self.program.outlives);
+        known.filter(|run| run.process.as_ref().is_some_and(ProcessId::is_alive))
+    }
+
+    /// Runs it once, or stays with the one that was adopted; says how it ended. `None`: because of `stop`, which it outlives
+    /// if it is to.
+    async fn run(&self, run: &mut RunFile) -> io::Result<Option<String>> {
         let log = self.state.log(&self.program.name);
-        let mut child = spawn(&self.program, &log)?;
-        run.process = child.id().map(ProcessId::of).transpose()?;
-        run.since = self.env.now();
-        self.note(run);
+        let mut running = match run.process.take() {
+            Some(process) => {
+                tracing::info!(process = self.program.name, pid = process.pid, "adopted");
+                run.process = Some(process.clone());
+                Running::Adopted(process)
+            }
+            None => {
+                let child = spawn(&self.program, &log)?;
+                run.process = child.id().map(ProcessId::of).transpose()?;
+                run.since = self.env.now();
+                self.note(run);
+                Running::Child(child)
+            }
+        };
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return end(&mut child).await.map(|()| None),
-                status = child.wait() => return status.map(Some),
+                () = self.stop.cancelled() => {
+                    if let Running::Child(child) = &mut running && !self.program.outlives {
+                        end(child).await?;
+                    }
+                    return Ok(None);
+                }
+                end = running.ended() => return end.map(Some),
                 () = tokio::time::sleep(LOG_INTERVAL) => {
                     if let Err(error) = rotate(&log) {
                         tracing::warn!(process = self.program.name, %error, "a log grows beyond its size");
@@ -116,9 +163,36 @@ impl Keeper {
     }
 }
 
+/// A process that is looked after.
+enum Running {
+    /// It was started here.
+    Child(Child),
+    /// An earlier supervisor started it.
+    Adopted(ProcessId),
+}
+
+impl Running {
+    /// How it ended, as soon as it has. Cancel-safe.
+    async fn ended(&mut self) -> io::Result<String> {
+        match self {
+            Self::Child(child) => child.wait().await.map(|status| status.to_string()),
+            Self::Adopted(process) => {
+                process.ended().await;
+                Ok("ended".to_owned())
+            }
+        }
+    }
+}
+
 /// Starts `program` with what it writes appended to `log`.
 fn spawn(program: &Program, log: &Path) -> io::Result<Child> {
     rotate(log)?;
+    for file in &program.stale {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
     let output = private_options().append(true).create(true).open(log)?;
     let mut command = Command::new(&program.binary);
     command.args(&program.args).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -126,6 +200,8 @@ fn spawn(program: &Program, log: &Path) -> io::Result<Child> {
         Some(environment) => command.env_clear().envs(environment),
         None => crate::cluster::VARIABLES.iter().fold(&mut command, |command, name| command.env_remove(name)),
     };
+    // What a service manager gave the supervisor to say that it is ready is not a child's to use.
+    command.envs(&program.variables).env_remove("NOTIFY_SOCKET");
     // A Ctrl-C at the terminal is for the supervisor, which then ends its children in order.
     command.process_group(0).spawn()
 }
@@ -163,12 +239,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(20);
 
     fn keeper(state: &StateDir, script: &str, stop: &CancellationToken) -> Keeper {
-        let program = Program {
-            name: "x".to_owned(),
-            binary: "/bin/sh".into(),
-            args: vec!["-c".into(), script.into()],
-            environment: None,
-        };
+        let program = Program::new("x", "/bin/sh", vec!["-c".into(), script.into()]);
         Keeper { program, state: state.clone(), env: Env::system(), stop: stop.clone() }
     }
 
@@ -205,6 +276,38 @@ mod tests {
     async fn a_process_is_ended_when_it_is_no_longer_wanted() {
         let (_scratch, run) = keep_until("exec sleep 1000", |run| run.process.is_some()).await;
         assert!(!run.process.unwrap().is_alive());
+    }
+
+    #[tokio::test]
+    async fn a_process_that_outlives_its_supervisor_is_adopted_by_the_next_one() {
+        let scratch = Scratch::new("adopt");
+        let state = StateDir::new(scratch.path());
+        state.create().unwrap();
+        let keep = async |wanted: Option<ProcessId>| {
+            let stop = CancellationToken::new();
+            let mut keeper = keeper(&state, "exec sleep 1000", &stop);
+            keeper.program.outlives = true;
+            let watch = async {
+                loop {
+                    let process = state.run_file("x").unwrap().and_then(|run| run.process);
+                    if let Some(process) = process.filter(|process| wanted.as_ref() != Some(process)) {
+                        stop.cancel();
+                        return process;
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let both = async { tokio::join!(keeper.keep(), watch).1 };
+            tokio::time::timeout(LIMIT, both).await.unwrap()
+        };
+        let first = keep(None).await;
+        assert!(first.is_alive(), "it was ended with its supervisor");
+        assert_eq!(keep(None).await, first);
+        // The adopted one's end is noticed, and another one started.
+        let killer = first.clone();
+        let (second, ()) = tokio::join!(keep(Some(first)), async { killer.ask_to_end().unwrap() });
+        assert!(second.is_alive());
+        second.kill().unwrap();
     }
 
     #[test]

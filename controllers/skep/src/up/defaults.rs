@@ -10,6 +10,7 @@ use skep_node::UNREACHABLE_FOR;
 use crate::cluster::ROOT_STATE_DIR;
 use crate::up::child::{LASTED, LOG_MAX_BYTES, PATIENCE, PAUSE_FIRST, PAUSE_MAX};
 use crate::up::etcd::{HISTORY, QUOTA_BYTES};
+use crate::up::nodes::NODES_MAX;
 use crate::verb::controller::LEADER_TTL;
 
 /// What `skep up --help` ends with.
@@ -25,6 +26,12 @@ Defaults:
                     one older log is kept
     run/            pids and restarts, and for each process a socket with
                     /healthz, /readyz and /metrics
+    nodes/          the further nodes of this machine, n2 and so on
+  further nodes     --nodes N: each a network namespace with a dockerd of its
+                    own (nodes/NAME/docker.sock); at most {NODES_MAX} with the machine
+    addresses       a free subnet of 198.19.0.0/16, behind the machine's own
+    end             dockerd and containers run on without `skep up`, until
+                    `skep down` or `skep down --node NAME`
   etcd              the `etcd` on the PATH, on 127.0.0.1, for holders of a
                     certificate from pki/ only
     ports           two that the kernel chooses, kept in cluster.json

@@ -93,7 +93,7 @@ pub(crate) fn program(binary: PathBuf, state: &StateDir, ports: Ports, pki: &Pki
         arg
     });
     // etcd reads every flag from ETCD_… as well: what stands in somebody's shell is not meant for this one.
-    Program { name: ETCD.to_owned(), binary, args: args.collect(), environment: Some(BTreeMap::new()) }
+    Program { environment: Some(BTreeMap::new()), ..Program::new(ETCD, binary, args.collect()) }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
+/// How often it is looked whether a process that is nobody's child has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// The place of the start time in `/proc/PID/stat`, counted after the command's closing bracket (proc(5), field 22).
 const START_TIME_FIELD: usize = 19;
 
@@ -50,6 +52,21 @@ impl ProcessId {
             wait(&process, None)?;
         }
         Ok(())
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        let Some(process) = self.open() else { return Ok(()) };
+        send(&process, Signal::KILL)?;
+        wait(&process, None).map(drop)
+    }
+
+    /// Waits until it has ended. Looks now and then: who is not its parent is told only through a handle that cannot be
+    /// waited for here without `unsafe`.
+    pub(crate) async fn ended(&self) {
+        while self.is_alive() {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
     }
 
     /// Asks it to end, and does not wait.

@@ -18,7 +18,9 @@ use crate::cut::Cut;
 use crate::failure::Failure;
 use crate::host;
 use crate::up::UpError;
-use crate::up::state::StateDir;
+use crate::up::nodes::network::Network;
+use crate::up::nodes::{self, LocalNode};
+use crate::up::state::{NodeHome, StateDir};
 use crate::up::supervisor::AGENT;
 use crate::verb::controller::CONTROLLERS;
 
@@ -68,6 +70,8 @@ pub(crate) struct Ready {
     pub(crate) cluster: String,
     /// How many nodes are ready.
     pub(crate) nodes: usize,
+    /// The further nodes of this machine: their names and addresses.
+    pub(crate) local: Vec<(String, String)>,
 }
 
 /// Follows the cluster until nothing is missing; keeps saying what is.
@@ -89,7 +93,7 @@ async fn follow(
         let seen = Seen { state, cut: &cut };
         *missing = seen.missing()?;
         if missing.is_empty() {
-            return Ok(Ready { cluster, nodes: seen.ready_nodes() });
+            return Ok(Ready { cluster, nodes: seen.ready_nodes(), local: seen.local_nodes()? });
         }
     }
 }
@@ -107,11 +111,22 @@ impl Seen<'_> {
         let missing = CONTROLLERS.iter().filter(|name| !leading.contains(*name));
         let mut missing: Vec<String> =
             missing.map(|name| format!("the {name} controller has no leader")).collect();
-        match self.state.known_node()? {
-            Some(node) => missing.extend(self.why_not_ready(&node.id)),
-            None => missing.push("the agent has not started".to_owned()),
+        missing.extend(self.why_not_there(&self.state.home(), &host::name(), AGENT)?);
+        for node in self.wanted() {
+            let why = self.why_not_there(&node.home(), &node.name(), &node.agent())?;
+            missing.extend(why.map(|why| format!("{}: {why}", node.name())));
         }
         Ok(missing)
+    }
+
+    /// The further nodes of this machine that are to run.
+    fn wanted(&self) -> impl Iterator<Item = LocalNode> {
+        nodes::list(self.state).into_iter().filter(|node| !node.is_held() && !node.is_removed())
+    }
+
+    fn local_nodes(&self) -> Result<Vec<(String, String)>, UpError> {
+        let Some(network) = Network::known(self.state)? else { return Ok(Vec::new()) };
+        Ok(self.wanted().map(|node| (node.name(), network.address(&node))).collect())
     }
 
     fn sessions(&self) -> impl Iterator<Item = (&Key, &Session)> {
@@ -124,23 +139,34 @@ impl Seen<'_> {
     /// The controller that `key` names a living leader of.
     fn leader<'a>(&self, key: &'a Key, session: &Session) -> Option<&'a str> {
         let Key::Leader(name) = key else { return None };
-        self.is_current(name.as_str(), session).then_some(name.as_str())
+        self.is_current(name.as_str(), &host::name(), session).then_some(name.as_str())
     }
 
-    /// Whether the holder is another machine's, or a process that runs here now: a lease outlives a process that was
-    /// killed, and must not be taken for the one that was started after it.
-    fn is_current(&self, name: &str, session: &Session) -> bool {
+    /// Whether the holder is another machine's, or the process `name`, which calls its machine `own`, as it runs now: a lease
+    /// outlives a process that was killed, and must not be taken for the one that was started after it.
+    fn is_current(&self, name: &str, own: &str, session: &Session) -> bool {
         let Some((host, pid)) = host::parse_holder(&session.holder) else { return true };
         let running = || self.state.run_file(name).ok().flatten().and_then(|run| run.process);
-        host != host::name() || running().is_some_and(|process| process.pid == pid)
+        host != own || running().is_some_and(|process| process.pid == pid)
     }
 
-    fn why_not_ready(&self, node: &NodeId) -> Option<String> {
+    /// Why the node that `home` says is not ready yet; its agent is the process `agent`, and calls its machine `host`.
+    fn why_not_there(&self, home: &NodeHome, host: &str, agent: &str) -> Result<Option<String>, UpError> {
+        let node = home.known()?;
+        Ok(match node {
+            Some(node) => self.why_not_ready(&node.id, host, agent),
+            None => Some("the agent has not started".to_owned()),
+        })
+    }
+
+    fn why_not_ready(&self, node: &NodeId, host: &str, agent: &str) -> Option<String> {
         let Some(Object::Session(session)) = self.cut.object(&Key::NodeSession(node.clone())) else {
             return Some("the agent has no session".to_owned());
         };
         let status = self.node(node);
-        if self.is_current(AGENT, session) && status.is_some_and(|status| status.state == NodeState::Ready) {
+        if self.is_current(agent, host, session)
+            && status.is_some_and(|status| status.state == NodeState::Ready)
+        {
             return None;
         }
         let why = status.and_then(|status| condition::find(&status.conditions, "Ready"));

@@ -17,7 +17,7 @@ use crate::up::process::ProcessId;
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 /// What a state directory may hold, and what `down --purge` therefore may remove.
-const ENTRIES: [&str; 7] = ["cluster.json", "lock", "pki", "etcd", "log", "run", "node.json"];
+const ENTRIES: [&str; 8] = ["cluster.json", "lock", "pki", "etcd", "log", "run", "node.json", "nodes"];
 
 /// What tells a node's id from other randomness of the process.
 const PURPOSE_NODE: u64 = 0x4e;
@@ -72,6 +72,38 @@ pub(crate) struct NodeFile {
     pub(crate) joined: Option<String>,
 }
 
+/// Where it is kept which node something is.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeHome(PathBuf);
+
+impl NodeHome {
+    /// In the directory `dir`.
+    pub(crate) fn new(dir: impl Into<PathBuf>) -> Self {
+        Self(dir.into())
+    }
+
+    /// Which node it is; drawn now, if it is none yet.
+    pub(crate) fn draw(&self, env: &Env) -> Result<NodeFile, UpError> {
+        if let Some(node) = self.known()? {
+            return Ok(node);
+        }
+        let id = NodeId::from_random(env.random(PURPOSE_NODE).u64(..));
+        let node = NodeFile { id, joined: None };
+        self.set(&node)?;
+        Ok(node)
+    }
+
+    /// Which node it is, if it is one.
+    pub(crate) fn known(&self) -> Result<Option<NodeFile>, UpError> {
+        read_json(&self.0.join("node.json"))
+    }
+
+    /// Remembers which node it is.
+    pub(crate) fn set(&self, node: &NodeFile) -> Result<(), UpError> {
+        write_json(&self.0.join("node.json"), node)
+    }
+}
+
 impl StateDir {
     /// The directory at `path`.
     pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
@@ -111,7 +143,9 @@ impl StateDir {
         if let Some(foreign) = self.foreign()? {
             return Err(UpError::NotOurs { dir: self.0.clone(), foreign });
         }
-        for dir in [self.0.clone(), self.pki(), self.etcd(), self.0.join("log"), self.0.join("run")] {
+        for dir in
+            [self.0.clone(), self.pki(), self.etcd(), self.0.join("log"), self.0.join("run"), self.nodes()]
+        {
             let builder = &mut DirBuilder::new();
             builder.recursive(true).mode(PRIVATE_DIR).create(&dir).map_err(UpError::file(&dir))?;
         }
@@ -171,24 +205,19 @@ impl StateDir {
         write_json(&self.0.join("cluster.json"), cluster)
     }
 
-    /// Which node this machine is; drawn now, if it is none yet.
-    pub(crate) fn node(&self, env: &Env) -> Result<NodeFile, UpError> {
-        if let Some(node) = self.known_node()? {
-            return Ok(node);
-        }
-        let node = NodeFile { id: NodeId::from_random(env.random(PURPOSE_NODE).u64(..)), joined: None };
-        self.set_node(&node)?;
-        Ok(node)
+    /// Where it is kept which node this machine is.
+    pub(crate) fn home(&self) -> NodeHome {
+        NodeHome::new(&self.0)
     }
 
     /// Which node this machine is, if it is one.
     pub(crate) fn known_node(&self) -> Result<Option<NodeFile>, UpError> {
-        read_json(&self.0.join("node.json"))
+        self.home().known()
     }
 
-    /// Remembers which node this machine is.
-    pub(crate) fn set_node(&self, node: &NodeFile) -> Result<(), UpError> {
-        write_json(&self.0.join("node.json"), node)
+    /// Where the further nodes of this machine lie.
+    pub(crate) fn nodes(&self) -> PathBuf {
+        self.0.join("nodes")
     }
 
     /// What the supervisor last said of a process.
@@ -244,13 +273,15 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), UpError> {
     written.and_then(|()| fs::rename(&new, path)).map_err(UpError::file(path))
 }
 
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), UpError> {
+/// Writes a value as JSON, all of it or nothing.
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), UpError> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| UpError::file(path)(error.into()))?;
     text.push(b'\n');
     write_private(path, &text)
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, UpError> {
+/// Reads a value that was written so; `None` if there is no such file.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, UpError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -312,7 +343,7 @@ mod tests {
         let scratch = Scratch::new("node");
         let state = StateDir::new(scratch.path());
         let env = |seed| Env::new(|| skep_api::time::Timestamp::from_millis(0), seed);
-        let first = state.node(&env(1)).unwrap();
-        assert_eq!(state.node(&env(2)).unwrap(), first);
+        let first = state.home().draw(&env(1)).unwrap();
+        assert_eq!(state.home().draw(&env(2)).unwrap(), first);
     }
 }

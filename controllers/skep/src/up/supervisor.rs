@@ -1,7 +1,6 @@
 //! The supervisor: etcd first, then a process for every controller and the agent; ended in the other order.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use futures::future::join_all;
 use skep_runtime::clock::Env;
@@ -12,6 +11,9 @@ use crate::failure::Failure;
 use crate::up::UpError;
 use crate::up::child::{Keeper, PATIENCE, Program};
 use crate::up::etcd::{self, ETCD};
+use crate::up::further::Further;
+use crate::up::nodes;
+use crate::up::nodes::network::Network;
 use crate::up::pki::Pki;
 use crate::up::process::ProcessId;
 use crate::up::ready;
@@ -68,6 +70,10 @@ impl Supervisor {
         let own = ProcessId::own().map_err(UpError::file("/proc/self/stat"))?;
         let run = RunFile { process: Some(own), since: env.now(), restarts: 0, last_end: None };
         state.set_run_file(SUPERVISOR, &run)?;
+        // Here, because what is wrong with the machine's network is to be said before anything runs.
+        if !nodes::list(&state).is_empty() {
+            Network::ensure(&state, &env)?;
+        }
         Ok(Self { env, state, cluster, etcd, node })
     }
 
@@ -84,8 +90,9 @@ impl Supervisor {
                 self.keeper(program.clone(), stop_etcd.clone()).keep().await;
             }
         };
+        let further = Further { env: &self.env, state: &self.state };
         let others = async {
-            let result = self.run_others(&stop).await;
+            let (result, ()) = futures::join!(self.run_others(&stop), further.follow(&stop));
             stop_etcd.cancel();
             result
         };
@@ -98,7 +105,10 @@ impl Supervisor {
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            result = ready::bootstrap(&self.cluster.access, &self.env) => result?,
+            result = ready::bootstrap(&self.cluster.access, &self.env) => if let Err(failure) = result {
+                stop.cancel();
+                return Err(failure);
+            },
         };
         let programs = self.programs().map_err(UpError::file("/proc/self/exe"))?;
         let keepers = programs.into_iter().map(|program| self.keeper(program, stop.clone()).keep());
@@ -110,28 +120,29 @@ impl Supervisor {
         Keeper { program, state: self.state.clone(), env: self.env.clone(), stop }
     }
 
-    /// The controllers and the agent: this very binary.
+    /// The controllers and the agent of this machine.
     fn programs(&self) -> std::io::Result<Vec<Program>> {
-        let binary: PathBuf = std::env::current_exe()?;
-        let program = |name: &str, verb: &[&str]| {
-            let mut args: Vec<OsString> = verb.iter().map(OsString::from).collect();
-            args.push("--state-dir".into());
-            args.push(self.state.path().into());
-            Program { name: name.to_owned(), binary: binary.clone(), args, environment: None }
-        };
-        let controllers = CONTROLLERS.iter().map(|name| program(name, &["controller", name]));
-        let mut agent = program(AGENT, &["agent"]);
-        if let Some(address) = self.node.address {
-            agent.args.extend(["--address".into(), address.to_string().into()]);
-        }
-        Ok(controllers.chain([agent]).collect())
+        let controllers = CONTROLLERS.iter().map(|name| own(&self.state, name, &["controller", name]));
+        let agent = own(&self.state, AGENT, &["agent"]).map(|mut agent| {
+            agent.args.extend(self.node.args());
+            agent
+        });
+        controllers.chain([agent]).collect()
     }
 }
 
-/// Ends the processes that a supervisor left behind when it was killed. Containers keep running.
+/// A process of this very binary.
+pub(crate) fn own(state: &StateDir, name: &str, verb: &[&str]) -> std::io::Result<Program> {
+    let mut args: Vec<OsString> = verb.iter().map(OsString::from).collect();
+    args.extend(["--state-dir".into(), state.path().into()]);
+    Ok(Program::new(name, std::env::current_exe()?, args))
+}
+
+/// Ends the processes that a supervisor left behind when it was killed. Containers keep running, and so do the daemons that
+/// they need.
 pub(crate) fn end_leftovers(state: &StateDir) -> Result<(), UpError> {
-    let (store, others): (Vec<String>, Vec<String>) =
-        state.run_names().into_iter().partition(|name| name == ETCD);
+    let names = state.run_names().into_iter().filter(|name| !nodes::is_daemon(name));
+    let (store, others): (Vec<String>, Vec<String>) = names.partition(|name| name == ETCD);
     // etcd last: the others still give back what they hold.
     for group in [others, store] {
         let mut living = Vec::new();

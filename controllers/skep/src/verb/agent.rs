@@ -1,5 +1,6 @@
 //! `skep agent`: runs this machine's tasks in its Docker.
 
+use std::ffi::OsString;
 use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,14 +10,18 @@ use prometheus_client::registry::Registry;
 use skep_agent::api::{NodeApi, Socket};
 use skep_agent::docker::{DEFAULT_HOST, Docker};
 use skep_agent::engine::Owner;
-use skep_agent::{AgentConfig, Readiness};
+use skep_agent::{AgentConfig, AgentError, Readiness};
 use skep_api::node::Role;
+use skep_runtime::clock::Env;
 use skep_runtime::process::Health;
+use skep_store::Store;
 
 use crate::cli::Context;
 use crate::client::socket_of;
 use crate::failure::Failure;
 use crate::host;
+use crate::up::nodes::LocalNode;
+use crate::up::state::{NodeHome, StateDir};
 use crate::up::supervisor::AGENT;
 use crate::verb::process::{LogArgs, Process};
 
@@ -25,6 +30,12 @@ use crate::verb::process::{LogArgs, Process};
 pub(crate) struct Agent {
     #[command(flatten)]
     node: NodeArgs,
+    /// The node's host name, and its name in the cluster until people change it [default: the machine's]
+    #[arg(long, value_name = "NAME", env = "SKEP_NODE_NAME", hide_env_values = true)]
+    name: Option<String>,
+    /// Serve the further node of this machine with this number, instead of the machine itself
+    #[arg(long, value_name = "N", hide = true)]
+    local: Option<u32>,
     /// The unix socket on which the node's logs, commands and files are served [default: run/nodes/NODE.sock in the state directory]
     #[arg(long, value_name = "PATH")]
     api_socket: Option<PathBuf>,
@@ -40,6 +51,70 @@ pub(crate) struct NodeArgs {
     pub(crate) address: Option<std::net::IpAddr>,
 }
 
+impl NodeArgs {
+    /// The same on a command line.
+    pub(crate) fn args(&self) -> Vec<OsString> {
+        let address = self.address.map(|address| ["--address".into(), address.to_string().into()]);
+        address.into_iter().flatten().collect()
+    }
+}
+
+/// Which node an agent serves.
+struct Served {
+    /// Where it is kept which node it is.
+    home: NodeHome,
+    /// The further node of this machine; `None` is the machine itself.
+    local: Option<LocalNode>,
+}
+
+impl Served {
+    fn new(state: &StateDir, local: Option<u32>) -> Self {
+        let local = local.map(|number| LocalNode::new(state, number));
+        Self { home: local.as_ref().map_or_else(|| state.home(), LocalNode::home), local }
+    }
+
+    /// The agent's name among the processes of the machine.
+    fn process(&self) -> String {
+        self.local.as_ref().map_or_else(|| AGENT.to_owned(), LocalNode::agent)
+    }
+
+    /// Its host name.
+    fn hostname(&self) -> String {
+        self.local.as_ref().map_or_else(host::name, LocalNode::name)
+    }
+
+    /// Its Docker.
+    fn docker(&self) -> Docker {
+        self.local.as_ref().map_or_else(docker, |node| Docker::new(node.docker_host()))
+    }
+
+    /// Joins the cluster, unless it was done before.
+    async fn join(&self, env: &Env, store: &Store, config: &AgentConfig) -> Result<(), Failure> {
+        let mut node = self.home.draw(env)?;
+        let cluster = store.identity()?.cluster;
+        if node.joined.as_ref() != Some(&cluster) {
+            skep_agent::join(store, config, Role::Manager).await.map_err(|error| self.ended(error))?;
+            node.joined = Some(cluster);
+            self.home.set(&node)?;
+        }
+        Ok(())
+    }
+
+    /// The failure of an agent that ended so. That people removed a further node is remembered: then it is taken down.
+    fn ended(&self, error: AgentError) -> Failure {
+        if let (AgentError::Removed { .. }, Some(node)) = (&error, &self.local)
+            && let Err(error) = node.set_removed()
+        {
+            return error.into();
+        }
+        self.failed(error)
+    }
+
+    fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+        Failure::Process { name: self.process(), source: error.into() }
+    }
+}
+
 /// The Docker of this machine.
 pub(crate) fn docker() -> Docker {
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
@@ -49,47 +124,33 @@ pub(crate) fn docker() -> Docker {
 impl Agent {
     /// Runs it until a signal comes.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let process = Process::start(context, AGENT, self.log)?;
+        let served = Served::new(&context.cluster.state(), self.local);
+        let process = Process::start(context, &served.process(), self.log)?;
         let state = process.state().clone();
         let env = context.env.clone();
-        let address = self.node.address.map_or_else(own_address, |address| address.to_string());
         let readiness = Readiness::default();
         let asked = readiness.clone();
         let health = Health::new(Registry::default(), move || asked.is_ready());
         process
             .run(health, async |store, shutdown| {
-                let ended = |error: skep_agent::AgentError| Failure::Process {
-                    name: AGENT.to_owned(),
-                    source: error.into(),
-                };
-                let cluster = store.identity()?.cluster;
-                let mut node = state.node(&env)?;
                 let config = AgentConfig {
-                    node: node.id.clone(),
-                    hostname: host::name(),
-                    address,
+                    node: served.home.draw(&env)?.id,
+                    hostname: self.name.clone().unwrap_or_else(|| served.hostname()),
+                    address: self.node.address.map_or_else(own_address, |address| address.to_string()),
                     pid: std::process::id(),
                     readiness,
                 };
-                let socket = self.api_socket.clone().unwrap_or_else(|| socket_of(&state, &node.id));
-                let socket = Socket::bind(socket)
-                    .map_err(|error| Failure::Process { name: AGENT.to_owned(), source: error.into() })?;
-                let owner = Owner { cluster: cluster.clone(), node: node.id.clone() };
-                if node.joined.as_ref() != Some(&cluster) {
-                    skep_agent::join(&store, &config, Role::Manager).await.map_err(ended)?;
-                    node.joined = Some(cluster);
-                    state.set_node(&node)?;
-                }
-                let docker = Arc::new(docker());
+                let socket = self.api_socket.clone().unwrap_or_else(|| socket_of(&state, &config.node));
+                let socket = Socket::bind(socket).map_err(|error| served.failed(error))?;
+                served.join(&env, &store, &config).await?;
+                let docker = Arc::new(served.docker());
+                let owner = Owner { cluster: store.identity()?.cluster, node: config.node.clone() };
                 let api = NodeApi::new(docker.clone(), owner).serve(socket);
                 let run = skep_agent::run(env, store, docker, config, shutdown);
                 tokio::select! {
                     biased;
-                    result = run => result.map_err(ended),
-                    result = api => result.map_err(|error| Failure::Process {
-                        name: AGENT.to_owned(),
-                        source: error.into(),
-                    }),
+                    result = run => result.map_err(|error| served.ended(error)),
+                    result = api => result.map_err(|error| served.failed(error)),
                 }
             })
             .await

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use clap::Args;
 use futures::future::try_join_all;
+use skep_agent::docker::Docker;
 use skep_agent::engine::{Engine, EngineError, Owner};
 
 use crate::cli::Context;
 use crate::failure::{Failure, count};
 use crate::output::{say, warn};
 use crate::up::UpError;
+use crate::up::nodes::{self, LocalNode, ending};
 use crate::up::process::ProcessId;
-use crate::up::state::{NodeFile, StateDir};
+use crate::up::state::{NodeFile, NodeHome, StateDir};
 use crate::up::supervisor::{SUPERVISOR, end_leftovers};
 use crate::verb::agent::docker;
 
@@ -27,6 +29,12 @@ pub(crate) struct Down {
     /// Remove the state directory as well: the cluster is gone for good
     #[arg(long, conflicts_with = "keep")]
     purge: bool,
+    /// Only this further node of this machine, until the next `skep up`; with --keep, only its agent
+    #[arg(long, value_name = "NAME", conflicts_with = "purge")]
+    node: Option<String>,
+    /// End that node as if its machine lost its power: everything of it at once, and nobody is told
+    #[arg(long, requires = "node", conflicts_with = "keep")]
+    cut_off: bool,
 }
 
 impl Down {
@@ -37,9 +45,17 @@ impl Down {
             say(&format!("there is no cluster in {}", state.path().display()));
             return Ok(());
         };
+        if let Some(name) = &self.node {
+            return self.end_node(&state, name).await;
+        }
         say(if end_processes(&state)? { "skep is down" } else { "skep was not up" });
         if !self.keep {
-            remove_containers(&state).await?;
+            remove_containers(&state.home(), &docker()).await?;
+            let nodes = nodes::list(&state);
+            for node in nodes.iter().filter(|node| node.has_docker()) {
+                remove_containers(&node.home(), &Docker::new(node.docker_host())).await?;
+            }
+            ending::take_all_down(&state, &nodes)?;
         }
         if self.purge {
             state.purge()?;
@@ -50,12 +66,29 @@ impl Down {
         }
         Ok(())
     }
+
+    /// Ends one further node, which stays a node of the cluster: as others see it, its machine is away.
+    async fn end_node(&self, state: &StateDir, name: &str) -> Result<(), Failure> {
+        let Some(node) = nodes::find(state, name) else {
+            let further = nodes::list(state).iter().map(LocalNode::name).collect::<Vec<_>>().join(", ");
+            let rule = format!("no further node of this machine; there are: {further}");
+            return Err(Failure::Argument { argument: name.to_owned(), rule });
+        };
+        node.hold()?;
+        ending::end_agent(state, &node).await?;
+        if self.cut_off {
+            ending::cut_off(state, &node)?;
+        } else if !self.keep {
+            ending::shut_down(state, &node)?;
+        }
+        say(&format!("{name} is down; `skep up --detach` starts it again"));
+        Ok(())
+    }
 }
 
-/// Removes this cluster's containers on this machine, as far as they are this node's.
-async fn remove_containers(state: &StateDir) -> Result<(), Failure> {
-    let Some(NodeFile { id: node, joined: Some(cluster) }) = state.known_node()? else { return Ok(()) };
-    let engine = docker();
+/// Removes the containers of one node from its Docker.
+async fn remove_containers(home: &NodeHome, engine: &Docker) -> Result<(), Failure> {
+    let Some(NodeFile { id: node, joined: Some(cluster) }) = home.known()? else { return Ok(()) };
     let failed = |error: EngineError| Failure::Process { name: "docker".to_owned(), source: error.into() };
     let containers = engine.list(&Owner { cluster, node }).await.map_err(failed)?;
     let stop = containers.iter().map(|container| async {

@@ -11,11 +11,13 @@ use skep_runtime::process::{LogFormat, shutdown_on_signals, start_logging};
 
 use crate::cli::Context;
 use crate::cluster::Access;
-use crate::failure::Failure;
-use crate::output::{self, say};
+use crate::failure::{Failure, count};
+use crate::output::{self, say, warn};
+use crate::up::nodes::{self, LocalNode, NODES_MAX, images};
+use crate::up::ready::{self, Ready};
 use crate::up::state::{StateDir, private_options};
 use crate::up::supervisor::{SUPERVISOR, Supervisor};
-use crate::up::{UpError, defaults, ready};
+use crate::up::{UpError, defaults};
 use crate::verb::agent::NodeArgs;
 
 /// How often a supervisor in the background is looked at while it is waited for.
@@ -35,6 +37,12 @@ pub(crate) struct Up {
     timeout: Span,
     #[command(flatten)]
     node: NodeArgs,
+    /// How many nodes this machine is to be, as root: itself, and others with a Docker of their own each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
+    nodes: Option<u32>,
+    /// Copy images of this machine's Docker to those other nodes, which have none that was built here
+    #[arg(long, value_name = "IMAGE", num_args = 1..)]
+    load: Vec<String>,
     /// What a supervisor in the background is started with.
     #[arg(long, hide = true, conflicts_with = "detach")]
     background: bool,
@@ -60,6 +68,7 @@ impl Up {
         start_logging(LogFormat::Text);
         state.create()?;
         let lock = state.lock()?;
+        nodes::want(&state, self.nodes)?;
         let supervisor = Supervisor::prepare(
             context.env.clone(),
             state.clone(),
@@ -70,7 +79,7 @@ impl Up {
         let access = supervisor.access().clone();
         let announce = async {
             if !self.background {
-                match ready::wait(&state, &access, &context.env, self.timeout).await {
+                match self.wait(context, &state, &access).await {
                     Ok(ready) => say(&summary(&state, &access, &ready, "until Ctrl-C")),
                     Err(failure) => output::message::fail(&failure),
                 }
@@ -92,6 +101,7 @@ impl Up {
     /// Starts a supervisor in the background, unless there is one, and waits until everything is ready.
     async fn detached(&self, context: &Context, state: &StateDir) -> Result<(), Failure> {
         state.create()?;
+        nodes::want(state, self.nodes)?;
         let running = state.lock().map(drop);
         let started = match running {
             Ok(()) => Some(spawn(state).map_err(start_error)?),
@@ -102,7 +112,7 @@ impl Up {
             if started.is_some() { "in the background" } else { "already, since an earlier `skep up`" };
         let wait = async {
             let access = self.known_access(context, state).await?;
-            let ready = ready::wait(state, &access, &context.env, self.timeout).await?;
+            let ready = self.wait(context, state, &access).await?;
             output::print(&format!("{}\n", summary(state, &access, &ready, verdict)))?;
             Ok(())
         };
@@ -111,6 +121,21 @@ impl Up {
             end = ended(started) => Err(UpError::Ended { end: end?, words: last_words(state) }.into()),
             result = wait => result,
         }
+    }
+
+    /// Waits until everything is ready, and has the images where they are asked for.
+    async fn wait(&self, context: &Context, state: &StateDir, access: &Access) -> Result<Ready, Failure> {
+        let ready = ready::wait(state, access, &context.env, self.timeout).await?;
+        let local: Vec<LocalNode> = nodes::list(state).into_iter().filter(|node| !node.is_held()).collect();
+        images::copy(state, &self.load, &local).await?;
+        if let Some(wanted) = self.nodes.filter(|wanted| (*wanted as usize) <= local.len()) {
+            let last = local.last().map(LocalNode::name).unwrap_or_default();
+            warn(&format!(
+                "this machine is {}, not {wanted}: drain what is too many and remove it, as with: skep delete node/{last}",
+                count(local.len() + 1, "node")
+            ));
+        }
+        Ok(ready)
     }
 
     /// How to reach the cluster, as soon as the supervisor has said it of itself.
@@ -166,13 +191,14 @@ fn last_words(state: &StateDir) -> String {
     lines.get(first..).unwrap_or_default().join("\n")
 }
 
-fn summary(state: &StateDir, access: &Access, ready: &ready::Ready, how: &str) -> String {
-    let nodes = crate::failure::count(ready.nodes, "node");
+fn summary(state: &StateDir, access: &Access, ready: &Ready, how: &str) -> String {
+    let nodes = count(ready.nodes, "node");
+    let local = ready.local.iter().map(|(name, address)| format!("\n  {name:<6} {address}"));
     format!(
         "\
 skep is up {how}: cluster {}, {nodes} ready
   state  {}
-  etcd   {}
+  etcd   {}{}
 next:
   skep apply -f FILE               create or change what a file describes
   skep get services,tasks,nodes    see what runs
@@ -180,6 +206,7 @@ next:
   skep down                        stop everything",
         ready.cluster,
         state.path().display(),
-        access.endpoints.join(",")
+        access.endpoints.join(","),
+        local.collect::<String>()
     )
 }
