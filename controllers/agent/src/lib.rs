@@ -16,6 +16,7 @@ mod machine;
 mod observer;
 mod outbox;
 mod plan;
+pub mod policy;
 mod readiness;
 mod reference;
 mod retry;

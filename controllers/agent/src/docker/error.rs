@@ -22,6 +22,11 @@ pub(super) fn classify_create(error: Error) -> EngineError {
     classify_as(error, EngineError::NoSuchImage, EngineError::NameTaken)
 }
 
+/// What went wrong with a volume: a driver or a plugin that is not there, or another volume of that name.
+pub(super) fn classify_volume(error: Error) -> EngineError {
+    classify_as(error, EngineError::Refused, EngineError::Refused)
+}
+
 /// What went wrong, given what Docker means by "not found" and by "conflict".
 fn classify_as(
     error: Error,

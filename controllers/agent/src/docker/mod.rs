@@ -8,6 +8,8 @@ mod hijack;
 mod logs;
 mod pull;
 mod streams;
+mod version;
+mod volume;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -21,9 +23,11 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::engine::{Call, Container, ContainerSpec, Disk, Engine, EngineError, Image, Meter, Owner, Sights};
 use crate::labels;
+use crate::policy::Policy;
 use crate::reference::Reference;
 
 pub use logs::LogPiece;
+use version::Api;
 
 /// Where Docker listens unless told otherwise.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -41,6 +45,7 @@ const INSPECTS_AT_ONCE: usize = 8;
 pub struct Docker {
     host: String,
     client: Arc<Mutex<Option<bollard::Docker>>>,
+    policy: Arc<Policy>,
     /// Where the daemon keeps images and containers, as it last said.
     directory: Arc<Mutex<Option<String>>>,
 }
@@ -48,7 +53,14 @@ pub struct Docker {
 impl Docker {
     /// Docker at `host`: `unix:///path` or `tcp://address:port`. Nothing is asked of it yet.
     pub fn new(host: impl Into<String>) -> Self {
-        Self { host: host.into(), client: Arc::default(), directory: Arc::default() }
+        Self { host: host.into(), client: Arc::default(), policy: Arc::default(), directory: Arc::default() }
+    }
+
+    /// The same, creating only what `policy` lets tasks do; without one, that is what Swarm's may do.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = Arc::new(policy);
+        self
     }
 
     /// A client that speaks the daemon's own version; made when it is needed, as the daemon may come later.
@@ -138,8 +150,14 @@ impl Engine for Docker {
 
     fn create<'a>(&'a self, spec: &'a ContainerSpec) -> Call<'a, String> {
         Box::pin(async move {
+            self.policy.check(spec).map_err(EngineError::Refused)?;
+            let client = self.client().await?;
+            let body = create::body(spec, Api::of(&client)).map_err(EngineError::Refused)?;
+            for (name, volume) in &spec.volumes {
+                self.ensure_volume(name, volume).await?;
+            }
             let options = CreateContainerOptions { name: Some(spec.name.clone()), ..Default::default() };
-            let answer = self.client().await?.create_container(Some(options), create::body(spec)).await;
+            let answer = client.create_container(Some(options), body).await;
             answer.map(|created| created.id).map_err(error::classify_create)
         })
     }

@@ -13,5 +13,6 @@ mod api;
 mod engine;
 mod registry;
 mod rig;
+mod settings;
 #[path = "../suite/mod.rs"]
 mod suite;

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use skep_agent::docker::{DEFAULT_HOST, Docker};
+use skep_agent::policy::Policy;
 use skep_agent::{AgentError, labels};
 use skep_api::node::Role;
 use skep_api::rollout::Revision;
@@ -21,6 +22,7 @@ pub(crate) struct Rig {
     pub(crate) etcd: Etcd,
     pub(crate) hand: Hand,
     agent: Option<JoinHandle<Result<(), AgentError>>>,
+    policy: Policy,
     _cleanup: Cleanup,
 }
 
@@ -44,13 +46,18 @@ pub(crate) fn output(command: &str, arguments: &[&str]) -> String {
 impl Rig {
     /// Everything, with the agent running.
     pub(crate) async fn start() -> Self {
+        Self::start_under(Policy::default()).await
+    }
+
+    /// The same, with an agent that obeys `policy`.
+    pub(crate) async fn start_under(policy: Policy) -> Self {
         let etcd = Etcd::start().await.unwrap();
         let store = etcd.store(fastrand::u64(..)).await.unwrap();
         let cluster = store.bootstrap().await.unwrap().cluster;
         let config = hand::config(fastrand::u64(..));
         skep_agent::join(&store, &config, Role::Worker).await.unwrap();
         let hand = Hand { store, config };
-        let mut rig = Self { etcd, hand, agent: None, _cleanup: Cleanup { cluster } };
+        let mut rig = Self { etcd, hand, agent: None, policy, _cleanup: Cleanup { cluster } };
         rig.start_agent();
         rig
     }
@@ -59,7 +66,7 @@ impl Rig {
         self.agent = Some(tokio::spawn(skep_agent::run(
             Env::system(),
             self.hand.store.clone(),
-            Arc::new(Docker::new(DEFAULT_HOST)),
+            Arc::new(Docker::new(DEFAULT_HOST).with_policy(self.policy.clone())),
             self.hand.config.clone(),
             CancellationToken::new(),
         )));
