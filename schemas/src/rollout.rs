@@ -241,10 +241,11 @@ impl Rollout {
     /// task is only ever made of the target or of `stable` (see [`Rollout::may_make`]).
     pub fn revision_of(&self, slot: &Slot, tasks: &SlotRevisions) -> u64 {
         let fallback = self.stable.unwrap_or(self.target);
+        let is_its_turn = self.batch.has(slot) && !self.is_paused();
         let Some(newest) = tasks.newest else {
-            return if self.is_held() { fallback } else { self.target };
+            return if self.is_held() && !is_its_turn { fallback } else { self.target };
         };
-        if self.batch.has(slot) || newest == self.target || tasks.wanted.contains(&self.target) {
+        if is_its_turn || newest == self.target || tasks.wanted.contains(&self.target) {
             return self.target;
         }
         if tasks.wanted.contains(&fallback) { fallback } else { tasks.running.unwrap_or(fallback) }
@@ -335,6 +336,17 @@ mod tests {
         assert_eq!(rollout(&[2]).revision_of(&SLOT, &slot(2, &[2], Some(2))), 2);
         assert_eq!(rollout(&[2]).revision_of(&SLOT, &slot(2, &[2], None)), 1);
         assert!(!rollout(&[]).may_make(2) && rollout(&[]).may_make(1) && rollout(&[]).may_make(3));
+    }
+
+    #[test]
+    fn what_a_new_slot_takes_is_also_what_it_keeps() {
+        // A slot that was removed may still be in the batch when it comes again: the task that was made for it was found
+        // to be of the wrong revision at once, and made and withdrawn for ever.
+        for (holds_new, state) in [(false, RolloutState::Paused), (true, RolloutState::Updating)] {
+            let rollout = Rollout { holds_new, state, ..rollout(&[1]) };
+            let taken = rollout.revision_of(&SLOT, &SlotRevisions::default());
+            assert_eq!(rollout.revision_of(&SLOT, &slot(taken, &[], None)), taken, "{state:?}");
+        }
     }
 
     #[test]
