@@ -47,10 +47,11 @@ fn take(left: &mut u32) -> bool {
 }
 
 /// Whether the slot does not serve because its task had to go. It counts until the new one runs, even if that one
-/// cannot be placed.
+/// cannot be placed, or is not made before the old one has ended.
 fn is_down_by_us(slot: &SlotView<'_>) -> bool {
     let is_ours = |run: &Run<'_>| run.is_alive() && matches!(run.task.cause, Cause::Update | Cause::Evict);
-    slot.serving().is_none() && slot.wanted().any(is_ours)
+    let is_stopping = slot.wanted().next().is_none() && !slot.alive_besides(None).is_empty();
+    slot.serving().is_none() && (is_stopping || slot.wanted().any(is_ours))
 }
 
 /// Whether the slot has begun to leave its node: it counts until the old task is told to stop.

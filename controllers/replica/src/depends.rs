@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use skep_api::condition::{self, Truth};
 use skep_api::key::{Key, ServiceRef};
-use skep_api::service::{Dependency, DependencyCondition, Mode, ServiceSpec};
+use skep_api::service::{DependencyCondition, Mode, ServiceSpec};
 use skep_api::task::{Slot, TaskState};
 use skep_api::time::Timestamp;
 use skep_runtime::controller::Moment;
@@ -27,6 +27,8 @@ pub(crate) struct Gate {
     /// The services on which the first start stands: they are there. What they were a moment ago is not compared, because
     /// a dependency that stops later stops nobody.
     pub(crate) guards: Vec<Guard>,
+    /// When the first time-out of a dependency is over.
+    pub(crate) until: Option<Timestamp>,
 }
 
 impl Gate {
@@ -53,10 +55,15 @@ pub(crate) fn gate(world: &World, name: &ServiceRef, at: Moment, plan: &mut Plan
         match judge(world, &wanted, dependency.condition, at.now) {
             Ok(guard) => gate.guards.push(guard),
             Err((reason, message)) => {
-                has_timed_out |= is_late(dependency, since, at.now, plan);
+                let until = dependency.timeout.map(|timeout| since.after(timeout));
+                has_timed_out |= until.is_some_and(|until| until <= at.now);
+                gate.until = [gate.until, until.filter(|until| *until > at.now)].into_iter().flatten().min();
                 unmet.push((reason, message));
             }
         }
+    }
+    if let Some(until) = gate.until {
+        plan.look_again_at(until);
     }
     if let Some((reason, _)) = unmet.first() {
         let reason = if has_timed_out { "DependencyTimeout" } else { *reason };
@@ -76,15 +83,6 @@ fn closed_since(world: &World, name: &ServiceRef, created: i64) -> Option<Timest
     let status = world.statuses.get(name).filter(|status| status.observed_version >= created)?;
     let condition = condition::find(&status.conditions, CONDITION)?;
     (condition.status == Truth::False).then_some(condition.last_transition_time)
-}
-
-fn is_late(dependency: &Dependency, since: Timestamp, now: Timestamp, plan: &mut Plan<Change>) -> bool {
-    let Some(timeout) = dependency.timeout else { return false };
-    let until = since.after(timeout);
-    if until > now {
-        plan.look_again_at(until);
-    }
-    until <= now
 }
 
 /// Whether the service `name` meets `condition`: it is there, or why not.

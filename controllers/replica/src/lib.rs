@@ -7,12 +7,14 @@
 mod budget;
 mod census;
 pub mod change;
+mod conditions;
 mod crash;
 mod create;
 mod depends;
 mod evict;
 mod history;
 mod job;
+mod next;
 mod plan;
 mod policy;
 mod restart;

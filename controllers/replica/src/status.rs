@@ -6,8 +6,8 @@ use skep_api::condition::{self, Truth};
 use skep_api::ident::Uid;
 use skep_api::key::ServiceRef;
 use skep_api::object::Service;
-use skep_api::rollout::{Batch, Rollout, RolloutState};
-use skep_api::service::{JobStatus, ServiceStatus, UpdateStatus};
+use skep_api::rollout::{Batch, Rollout};
+use skep_api::service::{JobStatus, Next, ServiceStatus, UpdateStatus};
 use skep_api::task::Slot;
 use skep_api::time::Timestamp;
 use skep_runtime::controller::Moment;
@@ -16,8 +16,10 @@ use skep_runtime::table::Versioned;
 
 use crate::census;
 use crate::change::{Change, Report};
+use crate::conditions;
 use crate::crash;
-use crate::depends::{CONDITION, Gate};
+use crate::depends::Gate;
+use crate::next;
 use crate::scope::is_job;
 use crate::slots::SlotView;
 use crate::standing::Standing;
@@ -33,21 +35,21 @@ pub(crate) struct View<'v, 'a> {
 }
 
 /// What the summary is made of.
-struct Facts<'a> {
-    desired: u32,
-    running: u32,
-    updated: u32,
-    version: i64,
-    rollout: Option<&'a Versioned<Rollout>>,
-    is_rollout_damaged: bool,
-    job: Option<JobStatus>,
-    gate: &'a Gate,
+pub(crate) struct Facts<'a> {
+    pub(crate) desired: u32,
+    pub(crate) running: u32,
+    pub(crate) updated: u32,
+    pub(crate) version: i64,
+    pub(crate) rollout: Option<&'a Versioned<Rollout>>,
+    pub(crate) is_rollout_damaged: bool,
+    pub(crate) job: Option<JobStatus>,
+    pub(crate) gate: &'a Gate,
     /// The first slot without a task that serves: what it waits for, and whether that is a node.
-    waits: Option<waiting::Waits>,
+    pub(crate) waits: Option<waiting::Waits>,
     /// How many more slots wait.
-    more: usize,
+    pub(crate) more: usize,
     /// How many slots are still being removed.
-    leaving: usize,
+    pub(crate) leaving: usize,
 }
 
 /// Writes the summary of a service that can be served, if it differs.
@@ -68,7 +70,8 @@ pub(crate) fn report(
     status.revision = facts.rollout.map(|rollout| rollout.target);
     status.update = facts.rollout.map(|rollout| update(rollout));
     status.job.clone_from(&facts.job);
-    facts.judge(&mut status, at.now);
+    conditions::judge(&facts, &mut status, at.now);
+    status.next = next::of(&facts, view, at.now);
     crash::tell(name, service, view, at.now, &mut status.conditions, plan);
     write(world, name, service.stamp.created, status, plan);
 }
@@ -83,6 +86,8 @@ pub(crate) fn refuse(world: &World, name: &ServiceRef, at: Moment, plan: &mut Pl
     };
     set("Accepted", &invalid.reason);
     set("Ready", "the spec is not accepted");
+    let message = "nothing until the spec is corrected; what runs goes on".to_owned();
+    status.next = Some(Next { message, at: None });
     write(world, name, stamp.created, status, plan);
 }
 
@@ -165,105 +170,6 @@ impl<'a> Facts<'a> {
             leaving: view.slots.values().filter(|slot| !slot.is_kept()).count(),
         }
     }
-
-    fn judge(&self, status: &mut ServiceStatus, now: Timestamp) {
-        let has_gate = self.gate.closed.is_some() || condition::find(&status.conditions, CONDITION).is_some();
-        let mut set = |kind, (truth, reason, message): (Truth, &str, String)| {
-            condition::set(&mut status.conditions, kind, truth, reason, &message, now);
-        };
-        set("Accepted", (Truth::True, "SpecValid", String::new()));
-        set("Placed", self.placed());
-        let progressing = self.progressing();
-        set("Progressing", progressing.clone());
-        set("Available", self.available());
-        set("Ready", self.ready(progressing));
-        if has_gate || !self.gate.guards.is_empty() {
-            set(
-                CONDITION,
-                match &self.gate.closed {
-                    Some((reason, message)) => (Truth::False, *reason, message.clone()),
-                    None => (Truth::True, "Met", String::new()),
-                },
-            );
-        }
-    }
-
-    fn placed(&self) -> (Truth, &'static str, String) {
-        match &self.waits {
-            Some(waits) if waits.reason == "NoSuitableNode" => (Truth::False, waits.reason, self.told(waits)),
-            Some(_) | None => (Truth::True, "NothingWaits", String::new()),
-        }
-    }
-
-    fn progressing(&self) -> (Truth, &'static str, String) {
-        if self.is_rollout_damaged {
-            return (Truth::False, "RolloutDamaged", "the service's rollout does not decode".to_owned());
-        }
-        let Some(rollout) = self.rollout.filter(|rollout| rollout.observed_version == self.version) else {
-            return (Truth::True, "SpecChanged", "waits for the updater to look at the spec".to_owned());
-        };
-        if let Some((reason, message)) = &self.gate.closed {
-            return (Truth::True, reason, message.clone());
-        }
-        if let Some(waits) = &self.waits {
-            let truth = if waits.is_final { Truth::False } else { Truth::True };
-            return (truth, waits.reason, self.told(waits));
-        }
-        if let Some(job) = &self.job {
-            return progress_of(job);
-        }
-        if rollout.state == RolloutState::Updating {
-            let message = format!("{} of {} run revision {}", self.updated, self.desired, rollout.target);
-            return (Truth::True, "Updating", message);
-        }
-        if self.running != self.desired || self.leaving > 0 {
-            return (Truth::True, "Scaling", format!("{} of {} run", self.running, self.desired));
-        }
-        (Truth::False, "Settled", String::new())
-    }
-
-    fn available(&self) -> (Truth, &'static str, String) {
-        let message = format!("{} of {} run", self.running, self.desired);
-        if self.running > 0 || self.desired == 0 {
-            (Truth::True, "Running", message)
-        } else {
-            (Truth::False, "NothingRuns", message)
-        }
-    }
-
-    fn ready(&self, progressing: (Truth, &'static str, String)) -> (Truth, &'static str, String) {
-        let is_there = match &self.job {
-            Some(job) => job.completed == job.total,
-            None => self.running == self.desired && self.updated == self.desired,
-        };
-        if !is_there || progressing.0 != Truth::False || self.is_rollout_damaged {
-            return (Truth::False, progressing.1, progressing.2);
-        }
-        match &self.job {
-            Some(_) => (Truth::True, progressing.1, progressing.2),
-            None => (Truth::True, "Running", format!("{} of {} run", self.running, self.desired)),
-        }
-    }
-
-    fn told(&self, waits: &waiting::Waits) -> String {
-        match self.more {
-            0 => waits.message.clone(),
-            1 => format!("{} (and 1 more)", waits.message),
-            more => format!("{} (and {more} more)", waits.message),
-        }
-    }
-}
-
-fn progress_of(job: &JobStatus) -> (Truth, &'static str, String) {
-    let JobStatus { total, completed, active, failed, .. } = job;
-    if job.finished.is_none() {
-        return (Truth::True, "JobRunning", format!("{completed} of {total} completed, {active} under way"));
-    }
-    if *failed > 0 {
-        let message = format!("{completed} of {total} completed, {failed} failed and are not tried again");
-        return (Truth::False, "JobFailed", message);
-    }
-    (Truth::False, "JobComplete", format!("{completed} of {total} completed"))
 }
 
 pub(crate) fn count<T>(items: impl Iterator<Item = T>) -> u32 {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_api::defaults::TASK_HISTORY_LIMIT;
-use skep_api::ident::TaskName;
+use skep_api::ident::{TaskName, Uid};
 use skep_api::key::Key;
-use skep_api::task::{Cause, DesiredState, Slot, TaskState};
+use skep_api::task::{Cause, DesiredState, Slot, Task, TaskState};
 use skep_runtime::plan::{Expect, Transaction, Write};
 
 use crate::shop::{Seen, Shop};
@@ -13,35 +13,50 @@ use crate::shop::{Seen, Shop};
 /// Remembers what there was, to see what only moves forward.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
+    /// Whether two tasks of a slot may run at once while one takes over from the other.
+    is_start_first: bool,
+    /// The most attempts in a slot, if there is a limit that no window lifts.
+    attempts: Option<u32>,
     before: BTreeMap<TaskName, Seen>,
     gone: BTreeSet<TaskName>,
     followed: BTreeMap<TaskName, TaskName>,
-    /// Slots whose task served when it was stopped for an update, and whose new one does not serve yet.
+    /// Slots whose task served when it was stopped for an update or an eviction, and whose new one does not serve yet.
     taken_down: BTreeSet<Slot>,
+    /// Slots of jobs in which a task of this revision ran to its end.
+    done: BTreeSet<(Uid, Slot, u64)>,
 }
 
 impl Rules {
+    pub(crate) fn new(is_start_first: bool, attempts: Option<u32>) -> Self {
+        Self { is_start_first, attempts, ..Self::default() }
+    }
+
     /// Checks every rule on the world as it is now.
     pub(crate) fn check(&mut self, shop: &Shop) {
         let tasks = shop.tasks();
         self.check_moves(&tasks);
-        self.check_parallelism(&tasks);
+        self.check_jobs(shop, &tasks);
+        if shop.mode() == "replicated" {
+            self.check_parallelism(shop, &tasks);
+            self.check_order(shop, &tasks);
+        }
         for (slot, tasks) in by_slot(&tasks) {
-            check_slot(&slot, &tasks);
+            self.check_slot(&slot, &tasks);
         }
         self.remember(tasks);
     }
 
+    /// Invariants 1 to 5 and 12 of the design.
     fn check_moves(&mut self, tasks: &[Seen]) {
         for seen in tasks {
             let name = &seen.at.name;
             assert!(!self.gone.contains(name), "{name} came back");
             if let Some(old) = self.before.get(name) {
                 assert!(old.task.desired <= seen.task.desired, "{name} is wanted less than before");
-                let same = skep_api::task::Task { desired: old.task.desired, ..seen.task.clone() };
+                let same = Task { desired: old.task.desired, ..seen.task.clone() };
                 assert_eq!(same, old.task, "{name} was changed");
-            } else if seen.task.cause == Cause::Restart {
-                self.check_successor(seen);
+            } else {
+                self.check_new(seen);
             }
         }
         for (name, old) in &self.before {
@@ -52,26 +67,97 @@ impl Rules {
         }
     }
 
-    fn check_successor(&mut self, new: &Seen) {
-        let Some(old) = &new.task.replaces else { panic!("{} replaces nothing", new.at.name) };
-        if self.before.get(old).is_some_and(|old| old.state.is_terminal()) {
-            let other = self.followed.insert(old.clone(), new.at.name.clone());
-            assert_eq!(other, None, "{old} has two successors");
+    fn check_new(&mut self, new: &Seen) {
+        if let Some(attempts) = self.attempts {
+            assert!(new.task.restarts <= attempts, "{} is one attempt too many", new.at.name);
+        }
+        let old = new.task.replaces.as_ref().and_then(|old| self.before.get(old));
+        match new.task.cause {
+            Cause::Restart => {
+                let Some(name) = &new.task.replaces else { panic!("{} replaces nothing", new.at.name) };
+                if old.is_some_and(|old| old.state.is_terminal()) {
+                    let other = self.followed.insert(name.clone(), new.at.name.clone());
+                    assert_eq!(other, None, "{name} has two successors");
+                }
+            }
+            Cause::Evict => {
+                let told = |task: &Task| (task.restarts, task.attempts.clone(), task.streak);
+                let is_same = old.is_none_or(|old| told(&old.task) == told(&new.task));
+                assert!(is_same, "the eviction of {old:?} used up an attempt: {new:?}");
+            }
+            Cause::New | Cause::Update => {}
         }
     }
 
-    /// A task that serves is stopped for an update only while no other slot is down by such a stop: the parallelism is 1.
-    fn check_parallelism(&mut self, tasks: &[Seen]) {
+    /// What has run to its end is not run again for the same revision.
+    fn check_jobs(&mut self, shop: &Shop, tasks: &[Seen]) {
+        if !shop.is_job() {
+            return;
+        }
+        let run = |seen: &Seen| (seen.task.uid.clone(), seen.task.slot.clone(), seen.task.revision);
+        for seen in tasks.iter().filter(|seen| !self.before.contains_key(&seen.at.name)) {
+            assert!(!self.done.contains(&run(seen)), "{} was done already", seen.at.name);
+        }
+        let done = tasks.iter().filter(|seen| seen.state == TaskState::Complete);
+        self.done.extend(done.filter(|seen| seen.task.desired < DesiredState::Remove).map(run));
+    }
+
+    /// Invariant 19: a task that serves is stopped for an update or an eviction only while no other slot is down by such
+    /// a stop: the parallelism is 1.
+    fn check_parallelism(&mut self, shop: &Shop, tasks: &[Seen]) {
         let slots = by_slot(tasks);
-        self.taken_down.retain(|slot| slots.get(slot).is_some_and(|tasks| is_down_by_update(tasks)));
-        let was_serving = |seen: &&Seen| self.before.get(&seen.at.name).is_some_and(Seen::is_serving);
-        let stopped = tasks.iter().filter(was_serving);
-        let stopped = stopped.filter(|seen| seen.is_alive() && seen.task.desired == DesiredState::Shutdown);
+        self.taken_down.retain(|slot| slots.get(slot).is_some_and(|tasks| is_down_by_us(tasks)));
+        let stopped = self.stopped(shop, tasks).filter(|seen| {
+            slots.get(&seen.task.slot).is_some_and(|others| !others.iter().any(|seen| seen.is_serving()))
+        });
         let stopped: BTreeSet<Slot> = stopped.map(|seen| seen.task.slot.clone()).collect();
         if !stopped.is_empty() {
             self.taken_down.extend(stopped);
-            assert_eq!(self.taken_down.len(), 1, "more than one slot is down by updates: {tasks:#?}");
+            assert_eq!(self.taken_down.len(), 1, "more than one slot is down by us: {tasks:#?}");
         }
+    }
+
+    /// Invariant 20: start-first, a task that serves is stopped only when another one of its slot serves, or when one is
+    /// prepared that fits nowhere else.
+    fn check_order(&self, shop: &Shop, tasks: &[Seen]) {
+        let slots = by_slot(tasks);
+        for seen in self.stopped(shop, tasks).filter(|_| self.is_start_first) {
+            let may_stop = |other: &&&Seen| {
+                let is_prepared = other.task.desired == DesiredState::Ready
+                    && other.task.replaces.as_ref() == Some(&seen.at.name);
+                other.is_serving() || is_prepared
+            };
+            let is_unmakeable =
+                ![Some(shop.rollout.target), shop.rollout.stable].contains(&Some(seen.task.revision));
+            let is_followed =
+                slots.get(&seen.task.slot).is_some_and(|others| others.iter().any(|other| may_stop(&other)));
+            assert!(is_followed || is_unmakeable, "{} was stopped first: {tasks:#?}", seen.at.name);
+        }
+    }
+
+    /// The tasks that served, and that are told to stop although people did not ask for it at once.
+    fn stopped<'t>(&'t self, shop: &'t Shop, tasks: &'t [Seen]) -> impl Iterator<Item = &'t Seen> {
+        let was_serving = |seen: &&Seen| self.before.get(&seen.at.name).is_some_and(Seen::is_serving);
+        let stopped = tasks.iter().filter(was_serving);
+        let stopped = stopped.filter(|seen| seen.is_alive() && seen.task.desired == DesiredState::Shutdown);
+        stopped.filter(|seen| shop.is_evicted(seen) != Some(true))
+    }
+
+    /// Invariants 6, 7 and 35.
+    fn check_slot(&self, slot: &Slot, tasks: &[&Seen]) {
+        let is_live = |seen: &&&Seen| !seen.state.is_terminal();
+        let running: Vec<&Seen> = tasks.iter().filter(is_live).filter(|seen| runs(seen)).copied().collect();
+        let staged = tasks.iter().filter(is_live).filter(|seen| seen.task.desired == DesiredState::Ready);
+        let is_take_over = |newer: &&Seen| {
+            running.iter().any(|older| older.task.revision != newer.task.revision)
+                || matches!(newer.task.cause, Cause::Evict | Cause::Restart)
+        };
+        let may_be_two = self.is_start_first && running.last().is_some_and(is_take_over);
+        let limit = if may_be_two { 2 } else { 1 };
+        assert!(running.len() <= limit, "slot {slot} runs {} times: {tasks:#?}", running.len());
+        assert!(staged.count() <= 1, "slot {slot} has two staged tasks: {tasks:#?}");
+        let ended = tasks.iter().filter(|seen| seen.state.is_terminal()).count();
+        assert!(ended <= TASK_HISTORY_LIMIT + 2, "slot {slot} remembers {ended} tasks");
     }
 
     fn remember(&mut self, tasks: Vec<Seen>) {
@@ -82,6 +168,10 @@ impl Rules {
     }
 }
 
+fn runs(seen: &Seen) -> bool {
+    matches!(seen.task.desired, DesiredState::Running | DesiredState::Complete)
+}
+
 fn by_slot(tasks: &[Seen]) -> BTreeMap<Slot, Vec<&Seen>> {
     let mut slots: BTreeMap<Slot, Vec<&Seen>> = BTreeMap::new();
     for seen in tasks {
@@ -90,19 +180,10 @@ fn by_slot(tasks: &[Seen]) -> BTreeMap<Slot, Vec<&Seen>> {
     slots
 }
 
-fn check_slot(slot: &Slot, tasks: &[&Seen]) {
-    let wanted = |desired| {
-        tasks.iter().filter(|seen| !seen.state.is_terminal() && seen.task.desired == desired).count()
-    };
-    assert!(wanted(DesiredState::Running) <= 1, "slot {slot} runs twice: {tasks:#?}");
-    assert!(wanted(DesiredState::Ready) <= 1, "slot {slot} has two staged tasks: {tasks:#?}");
-    let ended = tasks.iter().filter(|seen| seen.state.is_terminal()).count();
-    assert!(ended <= TASK_HISTORY_LIMIT + 1, "slot {slot} remembers {ended} tasks");
-}
-
-/// Whether the slot is down because its task had to make way for another revision.
-fn is_down_by_update(tasks: &[&Seen]) -> bool {
-    let is_ours = |seen: &&&Seen| seen.task.cause == Cause::Update && seen.is_wanted() && seen.is_alive();
+/// Whether the slot is down because its task had to make way.
+fn is_down_by_us(tasks: &[&Seen]) -> bool {
+    let is_cause = |seen: &Seen| matches!(seen.task.cause, Cause::Update | Cause::Evict);
+    let is_ours = |seen: &&&Seen| is_cause(seen) && seen.is_wanted() && seen.is_alive();
     !tasks.iter().any(|seen| seen.is_serving()) && tasks.iter().any(|seen| is_ours(&seen))
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skep_api::eviction::{Eviction, EvictionReason};
 use skep_api::ident::{NodeId, TaskName, Uid};
 use skep_api::key::{Key, Place, ServiceRef, TaskRef};
-use skep_api::node::{NodeSpec, NodeState, NodeStatus};
+use skep_api::node::{Availability, NodeSpec, NodeState, NodeStatus};
 use skep_api::object::Object;
 use skep_api::rollout::{Batch, Rollout, RolloutState};
 use skep_api::service::ServiceStatus;
@@ -19,6 +20,10 @@ pub(crate) struct Shop {
     /// The rollout as the updater last wrote it.
     pub(crate) rollout: Rollout,
     removed: BTreeSet<u64>,
+    /// How many tasks people last asked for.
+    replicas: u32,
+    /// The highest revision that the updater has made.
+    latest: u64,
     /// The fields of the spec beside `task`, in YAML.
     fields: BTreeMap<&'static str, String>,
 }
@@ -61,6 +66,17 @@ pub(crate) fn slot(number: u32) -> Slot {
 /// A node that is always ready.
 pub(crate) const STEADY: u64 = 9;
 
+/// What people want of the node with this number.
+fn wanted_of(number: u64, availability: Availability, zone: &str) -> NodeSpec {
+    NodeSpec {
+        drain: skep_api::node::DrainMode::default(),
+        name: format!("n{number}"),
+        role: skep_api::node::Role::Worker,
+        availability,
+        labels: BTreeMap::from([("zone".to_owned(), zone.to_owned())]),
+    }
+}
+
 impl Shop {
     /// `web` with so many replicas at revision 1, and nodes that are ready.
     pub(crate) fn open(replicas: u32) -> Self {
@@ -82,7 +98,7 @@ impl Shop {
             message: String::new(),
         };
         let (scene, fields) = (Scene::default(), BTreeMap::new());
-        let mut shop = Self { scene, rollout, removed: BTreeSet::new(), fields };
+        let mut shop = Self { scene, rollout, removed: BTreeSet::new(), replicas, latest: 1, fields };
         for number in [1, 2, STEADY] {
             shop.node_is(number, NodeState::Ready);
         }
@@ -101,7 +117,28 @@ impl Shop {
     }
 
     pub(crate) fn scale(&mut self, replicas: u32) -> &mut Self {
-        self.edit("replicas", &replicas.to_string())
+        self.replicas = replicas;
+        match self.mode() {
+            "replicated" => self.edit("replicas", &replicas.to_string()),
+            "replicated-job" => self.edit("job", &format!("{{completions: {replicas}, maxConcurrent: 2}}")),
+            _ => self.write(),
+        }
+    }
+
+    pub(crate) fn replicas(&self) -> Option<usize> {
+        usize::try_from(self.replicas).ok()
+    }
+
+    pub(crate) fn latest(&self) -> u64 {
+        self.latest
+    }
+
+    pub(crate) fn mode(&self) -> &str {
+        self.fields.get("mode").map_or("replicated", String::as_str)
+    }
+
+    pub(crate) fn is_job(&self) -> bool {
+        self.mode().ends_with("job")
     }
 
     /// Lets people write a field of the spec.
@@ -125,6 +162,7 @@ impl Shop {
     /// Lets the updater write its rollout, which speaks of the spec as it is.
     pub(crate) fn roll(&mut self, change: impl FnOnce(&mut Rollout)) -> &mut Self {
         change(&mut self.rollout);
+        self.latest = self.latest.max(self.rollout.target);
         self.rollout.observed_version = self.scene.revision();
         if let Some(uid) = self.uid() {
             self.scene.put(Key::Service(web()), self.scene.object(&Key::Service(web())).unwrap().clone());
@@ -150,18 +188,42 @@ impl Shop {
         if self.removed.contains(&number) {
             return self;
         }
-        let spec = NodeSpec {
-            drain: skep_api::node::DrainMode::default(),
-            name: format!("n{number}"),
-            role: skep_api::node::Role::Worker,
-            availability: skep_api::node::Availability::Active,
-            labels: BTreeMap::new(),
-        };
-        if self.scene.object(&Key::Node(node(number))).is_none() {
-            self.scene.put(Key::Node(node(number)), spec);
+        if !self.has_node(number) {
+            self.scene.put(Key::Node(node(number)), wanted_of(number, Availability::Active, "a"));
         }
         let status = NodeStatus { state, ..NodeStatus::default() };
         self.scene.put(Key::NodeStatus(node(number)), status);
+        self
+    }
+
+    /// Lets people edit a node that is there.
+    pub(crate) fn node_wants(&mut self, number: u64, availability: Availability, zone: &str) -> &mut Self {
+        if self.has_node(number) {
+            self.scene.put(Key::Node(node(number)), wanted_of(number, availability, zone));
+        }
+        self
+    }
+
+    /// Asks that a task leave its node.
+    pub(crate) fn evict(&mut self, seen: &Seen, now: bool) -> &mut Self {
+        let since = self.scene.now;
+        let eviction = Eviction { reason: EvictionReason::Drain, message: String::new(), since, now };
+        self.scene.put(Key::Eviction(seen.at.clone()), eviction);
+        self
+    }
+
+    pub(crate) fn is_evicted(&self, seen: &Seen) -> Option<bool> {
+        match self.scene.object(&Key::Eviction(seen.at.clone())) {
+            Some(Object::Eviction(eviction)) => Some(eviction.now),
+            _ => None,
+        }
+    }
+
+    /// Takes a request back.
+    pub(crate) fn let_stay(&mut self, seen: &Seen) -> &mut Self {
+        if self.is_evicted(seen).is_some() {
+            self.scene.delete(Key::Eviction(seen.at.clone()));
+        }
         self
     }
 
@@ -185,7 +247,7 @@ impl Shop {
         self
     }
 
-    /// Waits until the newest task of a slot may start; returns for how long.
+    /// Waits until the newest task of a slot may start; may be at once.
     pub(crate) fn wait_for_start(&mut self, number: u32) -> &mut Self {
         let start = self.newest(number).task.start_after.unwrap();
         self.wait(start.since(self.scene.now))
@@ -214,6 +276,11 @@ impl Shop {
         self.tasks().into_iter().filter(|seen| seen.task.slot == slot(number)).collect()
     }
 
+    /// The newest task of a global service on a node.
+    pub(crate) fn newest_on(&self, number: u64) -> Option<Seen> {
+        self.tasks().into_iter().rfind(|seen| seen.task.slot == Slot::Node(node(number)))
+    }
+
     /// The newest task of a slot.
     pub(crate) fn newest(&self, number: u32) -> Seen {
         self.in_slot(number).pop().unwrap_or_else(|| panic!("slot {number} is empty"))
@@ -234,9 +301,22 @@ impl Shop {
         self.scene.object(&Key::Node(node(number))).is_some()
     }
 
-    /// Places a task, as the scheduler does.
+    /// Whether the scheduler may place tasks on a node.
+    pub(crate) fn is_open(&self, id: &NodeId) -> bool {
+        let is_active = matches!(self.scene.object(&Key::Node(id.clone())),
+            Some(Object::Node(spec)) if spec.availability == Availability::Active);
+        let is_ready = matches!(self.scene.object(&Key::NodeStatus(id.clone())),
+            Some(Object::NodeStatus(status)) if status.state == NodeState::Ready);
+        is_active && is_ready
+    }
+
+    /// Places a task, as the scheduler does: one of a global service goes nowhere but to its node.
     pub(crate) fn place(&mut self, seen: &Seen, number: u64) -> Seen {
-        let at = seen.at.at(Place::Node(node(number)));
+        let id = match &seen.task.slot {
+            Slot::Number(_) => node(number),
+            Slot::Node(id) => id.clone(),
+        };
+        let at = seen.at.at(Place::Node(id));
         self.scene.delete(Key::Task(seen.at.clone()));
         if self.status_of(&seen.at).is_some() {
             self.scene.delete(Key::TaskStatus(seen.at.clone()));
@@ -288,12 +368,17 @@ impl Shop {
     pub(crate) fn work(&mut self) {
         for seen in self.tasks() {
             if seen.at.place == Place::Pending {
-                if seen.task.desired < DesiredState::Shutdown {
+                let is_open = match &seen.task.slot {
+                    Slot::Number(_) => true,
+                    Slot::Node(id) => self.is_open(id),
+                };
+                if seen.task.desired < DesiredState::Shutdown && is_open {
                     self.place(&seen, STEADY);
                 }
             } else if !seen.is_lost && !seen.state.is_terminal() {
                 let goal = match seen.task.desired {
                     DesiredState::Ready => TaskState::Ready,
+                    DesiredState::Complete if seen.state == TaskState::Running => TaskState::Complete,
                     DesiredState::Running | DesiredState::Complete => TaskState::Running,
                     DesiredState::Shutdown | DesiredState::Remove => TaskState::Shutdown,
                 };
