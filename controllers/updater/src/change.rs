@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use skep_api::ident::Uid;
-use skep_api::key::Key;
+use skep_api::key::{Key, ServiceRef};
 use skep_api::object::Object;
 use skep_api::rollout::{Revision, Rollout};
 use skep_runtime::plan::{Change as RuntimeChange, Expect, Guard, Transaction};
@@ -15,8 +15,8 @@ pub enum Change {
     Begin {
         /// The service.
         uid: Uid,
-        /// The service's spec as it is.
-        spec: Guard,
+        /// The service's spec, people's word and the volumes as they are.
+        because: Vec<Guard>,
         /// The rollout as it is.
         previous: Expect,
         /// The rollout as it shall be; its target is the number of the revision.
@@ -28,8 +28,8 @@ pub enum Change {
     Advance {
         /// The service.
         uid: Uid,
-        /// The service's spec as it is.
-        spec: Guard,
+        /// The service's spec and people's word as they are.
+        because: Vec<Guard>,
         /// The rollout as it is.
         previous: Expect,
         /// The rollout as it shall be.
@@ -57,21 +57,30 @@ pub enum Change {
         /// The rollout as it is.
         previous: Expect,
     },
+    /// Forgets people's word on a service that is gone.
+    ForgetControl {
+        /// The service's name.
+        service: ServiceRef,
+        /// What is there now under that name.
+        because: Guard,
+        /// The word as it is.
+        previous: Expect,
+    },
 }
 
 impl RuntimeChange for Change {
     fn transaction(&self) -> Transaction {
         let writes = Transaction::new();
         match self {
-            Self::Begin { uid, spec, previous, rollout, revision } => {
+            Self::Begin { uid, because, previous, rollout, revision } => {
                 let key = Key::Revision(uid.clone(), rollout.target);
-                standing_on(writes, spec)
+                standing_on(writes, because)
                     .guard(Key::Rollout(uid.clone()), *previous)
                     .absent(key.clone())
                     .put(key, Object::Revision(Arc::clone(revision)))
                     .put(Key::Rollout(uid.clone()), Object::Rollout(Arc::clone(rollout)))
             }
-            Self::Advance { uid, spec, previous, rollout } => standing_on(writes, spec)
+            Self::Advance { uid, because, previous, rollout } => standing_on(writes, because)
                 .guard(Key::Rollout(uid.clone()), *previous)
                 .put(Key::Rollout(uid.clone()), Object::Rollout(Arc::clone(rollout))),
             Self::ForgetRevision { uid, number, revision, pin, rollout } => {
@@ -79,15 +88,18 @@ impl RuntimeChange for Change {
                 let writes = forget(writes, Key::Revision(uid.clone(), *number), *revision);
                 forget(writes, Key::Pin(uid.clone(), *number), *pin)
             }
-            Self::ForgetRollout { uid, service, previous } => standing_on(writes, service)
+            Self::ForgetRollout { uid, service, previous } => standing_on(writes, [service])
                 .guard(Key::Rollout(uid.clone()), *previous)
                 .delete(Key::Rollout(uid.clone())),
+            Self::ForgetControl { service, because, previous } => standing_on(writes, [because])
+                .guard(Key::Control(service.clone()), *previous)
+                .delete(Key::Control(service.clone())),
         }
     }
 }
 
-fn standing_on(writes: Transaction, guard: &Guard) -> Transaction {
-    writes.guard(guard.key.clone(), guard.expect)
+fn standing_on<'a>(writes: Transaction, because: impl IntoIterator<Item = &'a Guard>) -> Transaction {
+    because.into_iter().fold(writes, |writes, guard| writes.guard(guard.key.clone(), guard.expect))
 }
 
 /// Deletes what is there, and makes sure of what is not.

@@ -1,12 +1,19 @@
 //! updater: turns what people change in a service into numbered revisions, and moves slot after slot to the newest.
 //!
 //! It never touches a task: it says in the rollout which slots may take which revision, and replica makes the tasks.
-//! [`rollout`] begins and moves rollouts, [`progress`] judges the slots, [`sweep`] forgets revisions that nobody needs.
+//! [`content`] tells whether a revision is due and [`begin`] makes it; [`control`] obeys people; [`progress`] is the next
+//! step of a rollout, which [`slots`] and [`failure`] judge and [`act`] turns round; [`sweep`] forgets what nobody needs.
 
+mod act;
+mod begin;
 pub mod change;
+mod content;
+mod control;
+mod failure;
 mod plan;
 mod progress;
-mod rollout;
+mod scope;
+mod slots;
 mod sweep;
 pub mod world;
 

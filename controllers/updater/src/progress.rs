@@ -1,110 +1,159 @@
-//! How far the slots are on their way to the target, and whose turn is next.
-
-use std::collections::BTreeMap;
+//! The next step of a rollout. Whether the update has failed is decided in the same plan that would admit further slots,
+//! and before it (reliability.md, invariant 21).
 
 use skep_api::rollout::{Batch, Rollout, RolloutState, Waiting};
-use skep_api::task::{DesiredState, Slot};
+use skep_api::time::Span;
 use skep_runtime::plan::Plan;
 use skep_runtime::table::Versioned;
-use skep_runtime::tasks::Run;
 
+use crate::act;
 use crate::change::Change;
-use crate::rollout::Scope;
+use crate::control;
+use crate::failure;
+use crate::scope::Scope;
+use crate::slots::Slots;
 use crate::world::World;
 
-/// How far a slot is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// It has no task of the target.
-    Behind,
-    /// It has one, or had one, which does not run.
-    Moving,
-    /// A task of the target runs in it.
-    There,
-}
-
-/// How far each slot of the service is on its way to the revision `target`. Slots that are being removed do not count.
-pub(crate) fn slots(world: &World, scope: &Scope<'_>, target: u64) -> BTreeMap<Slot, Stage> {
-    let slots = world.tasks.slots(scope.uid);
-    slots.into_iter().filter_map(|(slot, runs)| Some((slot.clone(), stage(&runs, target)?))).collect()
-}
-
-fn stage(runs: &[Run<'_>], target: u64) -> Option<Stage> {
-    let kept = || runs.iter().filter(|run| run.task.desired < DesiredState::Remove);
-    let newest = kept().next_back()?;
-    let mut of_target = kept().filter(|run| run.task.revision == target);
-    Some(if of_target.clone().any(Run::is_serving) {
-        Stage::There
-    } else if newest.task.revision == target || of_target.any(Run::is_wanted) {
-        Stage::Moving
-    } else {
-        Stage::Behind
-    })
-}
-
-/// The slots whose turn is next: as many of those that are behind as `parallelism` (0: all) says.
-pub(crate) fn next_batch(slots: &BTreeMap<Slot, Stage>, parallelism: u32) -> Batch {
-    let behind = slots.iter().filter(|(_, stage)| **stage == Stage::Behind).map(|(slot, _)| slot.clone());
-    if parallelism == 0 { Batch::All } else { Batch::Slots(behind.take(parallelism as usize).collect()) }
-}
-
-/// The next step of a rollout that speaks of the spec as it is.
+/// The next step of a rollout whose target holds all that the spec as it is wants.
 pub(crate) fn advance(world: &World, scope: &Scope<'_>, old: &Versioned<Rollout>, plan: &mut Plan<Change>) {
-    let is_settled = old.state == RolloutState::Completed && old.stable == Some(old.target);
-    if is_settled || !matches!(old.state, RolloutState::Updating | RolloutState::Completed) {
+    let mut rollout = (*old.value).clone();
+    rollout.observed_version = scope.service.stamp.modified;
+    if !scope.is_job() {
+        control::obey(world, scope, &mut rollout, plan);
+    }
+    step(world, scope, &mut rollout, plan);
+    if rollout == *old.value {
+        plan.notes.clear();
+    } else {
+        plan.write(scope.advance(old, rollout));
+    }
+}
+
+fn step(world: &World, scope: &Scope<'_>, rollout: &mut Rollout, plan: &mut Plan<Change>) {
+    match rollout.state {
+        RolloutState::Updating if rollout.batch == Batch::All => first(world, scope, rollout, plan),
+        RolloutState::Updating | RolloutState::RollbackStarted => move_on(world, scope, rollout, plan),
+        RolloutState::Paused | RolloutState::RollbackPaused => {
+            if rollout.is_paused_by_people() {
+                failure::count(world, scope, rollout);
+            }
+        }
+        RolloutState::Completed | RolloutState::RollbackCompleted => {
+            rollout.waiting = None;
+            if rollout.stable != Some(rollout.target) {
+                let slots = Slots::of(world, scope, rollout.target, rollout.state);
+                settle(rollout, &slots);
+            }
+        }
+    }
+}
+
+/// A first rollout replaces nothing: it is complete when all of it runs, however long that takes and whatever fails.
+fn first(world: &World, scope: &Scope<'_>, rollout: &mut Rollout, plan: &mut Plan<Change>) {
+    rollout.waiting = None;
+    let slots = Slots::of(world, scope, rollout.target, rollout.state);
+    if slots.is_complete() {
+        complete(scope, rollout, &slots, plan);
+    }
+}
+
+fn move_on(world: &World, scope: &Scope<'_>, rollout: &mut Rollout, plan: &mut Plan<Change>) {
+    let policy = scope.policy(rollout.state);
+    rollout.holds_new = rollout.state == RolloutState::Updating && policy.partition.is_some();
+    let failure = failure::count(world, scope, rollout);
+    let failure = failure.or_else(|| failure::remembered(rollout, scope.at.now));
+    if let Some(failure) = failure
+        && has_failed(scope, rollout)
+        && act::fail(world, scope, rollout, failure, plan)
+    {
         return;
     }
-    let slots = slots(world, scope, old.target);
-    let next = if old.state == RolloutState::Completed {
-        with_stable(old, &slots)
-    } else if is_complete(scope, &slots) {
-        let message = format!("every slot is on revision {}", old.target);
-        plan.note(format!("Service/{}", scope.name), "RolloutCompleted", message);
-        Rollout {
-            state: RolloutState::Completed,
-            batch: Batch::All,
-            waiting: None,
-            ..with_stable(old, &slots)
+    let slots = Slots::of(world, scope, rollout.target, rollout.state);
+    let missing = slots.missing(rollout);
+    if let Some(slot) = missing.first() {
+        let deadline = Some(policy.deadline).filter(|deadline| *deadline > Span::default());
+        if !has_waited(scope, rollout, Waiting::BATCH, deadline, plan) {
+            return;
         }
-    } else {
-        moved(scope, old, &slots, plan)
-    };
-    if next != *old.value {
-        plan.write(scope.advance(old, next));
+        let failure = failure::late(world, scope, rollout, slot, policy.deadline);
+        rollout.failed.extend(missing);
+        if has_failed(scope, rollout) && act::fail(world, scope, rollout, failure, plan) {
+            return;
+        }
+    }
+    if slots.has_waiting(&rollout.batch) {
+        next_batch(scope, rollout, &slots, plan);
+    } else if slots.is_whole()
+        && (rollout.batch_number == 0
+            || has_waited(scope, rollout, Waiting::MONITOR, Some(policy.monitor), plan))
+    {
+        complete(scope, rollout, &slots, plan);
     }
 }
 
-fn is_complete(scope: &Scope<'_>, slots: &BTreeMap<Slot, Stage>) -> bool {
-    let wanted = scope.service.spec.replicas as usize;
-    slots.len() == wanted && slots.values().all(|stage| *stage == Stage::There)
+/// Whether more than the tolerated part of the slots has failed.
+fn has_failed(scope: &Scope<'_>, rollout: &Rollout) -> bool {
+    let failed = u32::try_from(rollout.failed.len()).unwrap_or(u32::MAX);
+    scope.policy(rollout.state).max_failure_ratio.is_exceeded_by(failed, rollout.total)
+}
+
+/// The next batch comes when the delay after the last one is over, and as far as a partition lets it.
+fn next_batch(scope: &Scope<'_>, rollout: &mut Rollout, slots: &Slots, plan: &mut Plan<Change>) {
+    let delay = scope.policy(rollout.state).delay;
+    let is_delayed = rollout.batch_number > 0 && !rollout.waits_for(Waiting::PARTITION);
+    if is_delayed && !has_waited(scope, rollout, Waiting::DELAY, Some(delay), plan) {
+        return;
+    }
+    if slots.room(scope, rollout) == 0 {
+        has_waited(scope, rollout, Waiting::PARTITION, None, plan);
+        return;
+    }
+    slots.admit(scope, rollout);
+    let message = format!("batch {} may take revision {}", rollout.batch_number, rollout.target);
+    plan.note(scope.regarding(), "BatchAdmitted", message);
+}
+
+/// Waits for `reason` since it was first waited for; returns whether that is `length` ago. Without one, it never is.
+fn has_waited(
+    scope: &Scope<'_>,
+    rollout: &mut Rollout,
+    reason: &str,
+    length: Option<Span>,
+    plan: &mut Plan<Change>,
+) -> bool {
+    let now = scope.at.now;
+    let known = rollout.waiting.as_ref().filter(|waiting| waiting.reason == reason);
+    let since = known.map_or(now, |waiting| waiting.since);
+    let until = length.map(|length| since.after(length));
+    if until.is_some_and(|until| until <= now) {
+        return true;
+    }
+    if let Some(until) = until {
+        plan.look_again_at(until);
+    }
+    rollout.waiting = Some(Waiting { reason: reason.to_owned(), since, until });
+    false
+}
+
+fn complete(scope: &Scope<'_>, rollout: &mut Rollout, slots: &Slots, plan: &mut Plan<Change>) {
+    let reason = if rollout.state == RolloutState::RollbackStarted {
+        rollout.state = RolloutState::RollbackCompleted;
+        "RollbackCompleted"
+    } else {
+        rollout.state = RolloutState::Completed;
+        rollout.message.clear();
+        "RolloutCompleted"
+    };
+    rollout.batch = Batch::All;
+    rollout.waiting = None;
+    rollout.holds_new = false;
+    settle(rollout, slots);
+    plan.note(scope.regarding(), reason, format!("slots have come to revision {}", rollout.target));
 }
 
 /// A revision is stable only if some slot has really run it: a service without replicas has proved nothing.
-fn with_stable(old: &Rollout, slots: &BTreeMap<Slot, Stage>) -> Rollout {
-    let has_run = slots.values().any(|stage| *stage == Stage::There);
-    Rollout { stable: if has_run { Some(old.target) } else { old.stable }, ..old.clone() }
-}
-
-/// The next batch comes when every slot of the last one runs the target, and the delay after that is over.
-fn moved(
-    scope: &Scope<'_>,
-    old: &Rollout,
-    slots: &BTreeMap<Slot, Stage>,
-    plan: &mut Plan<Change>,
-) -> Rollout {
-    let policy = &scope.service.spec.update;
-    let at_rest = Rollout { waiting: None, ..old.clone() };
-    let Batch::Slots(batch) = &old.batch else { return at_rest };
-    let is_there = |slot: &Slot| slots.get(slot).is_none_or(|stage| *stage == Stage::There);
-    let is_last = slots.values().all(|stage| *stage != Stage::Behind);
-    if is_last || !batch.iter().all(is_there) {
-        return at_rest;
+fn settle(rollout: &mut Rollout, slots: &Slots) {
+    if slots.has_run() {
+        rollout.stable = Some(rollout.target);
     }
-    let since = old.waiting.as_ref().map_or(scope.at.now, |waiting| waiting.since);
-    let until = since.after(policy.delay);
-    if until <= scope.at.now {
-        return Rollout { batch: next_batch(slots, policy.parallelism), ..at_rest };
-    }
-    plan.look_again_at(until);
-    Rollout { waiting: Some(Waiting { reason: "Delay".to_owned(), since, until: Some(until) }), ..at_rest }
 }

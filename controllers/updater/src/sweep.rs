@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use skep_api::defaults::REVISION_HISTORY_LIMIT;
 use skep_api::ident::Uid;
 use skep_api::key::ServiceRef;
 use skep_api::rollout::Rollout;
 use skep_runtime::plan::{Expect, Plan};
-use skep_runtime::table::{Stamp, Versioned};
+use skep_runtime::table::Versioned;
 
 use crate::change::Change;
-use crate::rollout::Scope;
+use crate::scope::{Scope, expect};
 use crate::world::World;
 
-/// Forgets revisions that are not target, stable or latest, and that no task names. A task whose value does not
-/// decode may name any.
+/// Forgets revisions that are not target, stable or latest, and that no task names, but for the newest
+/// [`REVISION_HISTORY_LIMIT`] of those, to which people may want to go back. A task whose value does not decode may name
+/// any.
 pub(crate) fn trim(world: &World, scope: &Scope<'_>, rollout: &Versioned<Rollout>, plan: &mut Plan<Change>) {
     let latest = world.numbers(scope.uid).next_back();
     let needed = |number: &u64| {
@@ -25,7 +27,8 @@ pub(crate) fn trim(world: &World, scope: &Scope<'_>, rollout: &Versioned<Rollout
     }
     let runs = world.tasks.slots(scope.uid).into_values().flatten();
     let named: BTreeSet<u64> = runs.map(|run| run.task.revision).collect();
-    for number in candidates.into_iter().filter(|number| !named.contains(number)) {
+    let unnamed = candidates.into_iter().filter(|number| !named.contains(number));
+    for number in unnamed.rev().skip(REVISION_HISTORY_LIMIT) {
         plan.write(forget(world, scope.uid, number, rollout.modified()));
     }
 }
@@ -59,8 +62,6 @@ fn is_held(world: &World, uid: &Uid) -> bool {
 }
 
 fn forget(world: &World, uid: &Uid, number: u64, rollout: Expect) -> Change {
-    let expect =
-        |stamp: Option<Stamp>| stamp.map_or(Expect::Absent, |stamp| Expect::Modified(stamp.modified));
     Change::ForgetRevision {
         uid: uid.clone(),
         number,

@@ -3,17 +3,23 @@
 use std::collections::BTreeSet;
 
 use skep_api::ident::Uid;
-use skep_api::key::Key;
-use skep_api::rollout::{Pin, Revision, Rollout};
+use skep_api::key::{Key, ServiceRef};
+use skep_api::object::Volume;
+use skep_api::rollout::{Control, Pin, Revision, Rollout};
 use skep_runtime::controller;
 use skep_runtime::services::{Services, Subject};
 use skep_runtime::table::{Entry, Stamp, Table};
 use skep_runtime::tasks::{Owner, Tasks};
 
+use crate::content;
+
 /// The state that the updater decides from.
 #[derive(Debug)]
 pub struct World {
     pub(crate) services: Services,
+    /// By the name of the service, which may not be the one that is meant.
+    pub(crate) controls: Table<ServiceRef, Control>,
+    pub(crate) volumes: Table<ServiceRef, Volume>,
     pub(crate) rollouts: Table<Uid, Rollout>,
     pub(crate) revisions: Table<(Uid, u64), Revision>,
     pub(crate) pins: Table<(Uid, u64), Pin>,
@@ -28,6 +34,8 @@ impl controller::World for World {
     fn new(cluster: &str) -> Self {
         Self {
             services: Services::new(cluster),
+            controls: Table::default(),
+            volumes: Table::default(),
             rollouts: Table::default(),
             revisions: Table::default(),
             pins: Table::default(),
@@ -39,6 +47,12 @@ impl controller::World for World {
     fn apply(&mut self, key: &Key, entry: Option<&Entry>) -> Vec<Subject> {
         if let Key::Service(service) = key {
             self.services.apply(service, entry)
+        } else if let Key::Control(service) = key {
+            self.controls.set(service, entry);
+            vec![Subject::Service(service.clone())]
+        } else if let Key::Volume(volume) = key {
+            self.volumes.set(volume, entry);
+            self.mounting(volume)
         } else if let Key::Rollout(uid) = key {
             self.rollouts.set(uid, entry);
             vec![self.services.subject(uid)]
@@ -55,7 +69,8 @@ impl controller::World for World {
     }
 
     fn all(&self) -> Vec<Subject> {
-        let services = self.services.names().cloned().map(Subject::Service);
+        let controls = self.controls.iter().map(|(name, _)| name).chain(self.controls.invalid_keys());
+        let services = self.services.names().chain(controls).cloned().map(Subject::Service);
         let rollouts = self.rollouts.iter().map(|(uid, _)| uid);
         let left = rollouts.chain(self.numbers.iter().map(|(uid, _)| uid));
         let all: BTreeSet<Subject> = services.chain(left.map(|uid| self.services.subject(uid))).collect();
@@ -72,6 +87,16 @@ impl World {
     /// The revisions of etcd of revision `number`, if it is there.
     pub(crate) fn revision_stamp(&self, uid: &Uid, number: u64) -> Option<Stamp> {
         self.revisions.stamp(&(uid.clone(), number))
+    }
+
+    /// The services that mount `volume`.
+    fn mounting(&self, volume: &ServiceRef) -> Vec<Subject> {
+        let of_stack = self.services.names().filter(|name| name.stack == volume.stack);
+        let mounts = |name: &&ServiceRef| {
+            let service = self.services.get(name);
+            service.is_some_and(|it| content::mounted(&it.spec.task).any(|mounted| mounted == volume.name))
+        };
+        of_stack.filter(mounts).cloned().map(Subject::Service).collect()
     }
 
     fn number(&mut self, uid: &Uid, number: u64) -> Vec<Subject> {

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // What helps tests fails as tests do.
 
 mod cases;
+mod failures;
 mod lives;
+mod people;
 mod shop;
 mod whims;
