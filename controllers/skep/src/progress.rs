@@ -3,6 +3,7 @@
 mod drained;
 mod gone;
 mod judge;
+mod nodes;
 mod screen;
 mod words;
 
@@ -23,6 +24,7 @@ pub(crate) use crate::progress::drained::drained;
 pub(crate) use crate::progress::gone::{deleted, gone};
 pub(crate) use crate::progress::judge::Aim;
 use crate::progress::judge::{Seen, Since, Verdict, judge};
+pub(crate) use crate::progress::nodes::nodes;
 use crate::progress::screen::{Line, Screen};
 
 /// A service, and what it is to come to.

@@ -10,6 +10,7 @@ use skep_runtime::clock::Env;
 use skep_store::{Error, Guard, Outcome, Put, Store, TXN_MAX_BYTES, TXN_MAX_OPS, Txn};
 
 use crate::apply::MANAGER;
+use crate::apply::claim::Claim;
 use crate::apply::plan::{self, Planned};
 use crate::apply::snapshot::Snapshot;
 use crate::failure::Failure;
@@ -49,6 +50,7 @@ pub(crate) struct Writer<'a> {
     random: fastrand::Rng,
     actor: String,
     message: Option<String>,
+    must_create: bool,
 }
 
 impl Report {
@@ -61,12 +63,25 @@ impl Report {
 impl<'a> Writer<'a> {
     /// A writer on `store`.
     pub(crate) fn new(store: &'a Store, env: &'a Env) -> Self {
-        Self { store, env, random: env.random(PURPOSE_CHANGE), actor: host::person(), message: None }
+        Self {
+            store,
+            env,
+            random: env.random(PURPOSE_CHANGE),
+            actor: host::person(),
+            message: None,
+            must_create: false,
+        }
     }
 
     /// The same, with words of the person's own; else the command line is noted.
     pub(crate) fn saying(mut self, message: &str) -> Self {
         self.message = Some(message.to_owned());
+        self
+    }
+
+    /// The same; what is there already is not changed.
+    pub(crate) fn creating(mut self) -> Self {
+        self.must_create = true;
         self
     }
 
@@ -97,14 +112,23 @@ impl<'a> Writer<'a> {
     async fn plan(&self, documents: &[Located<Manifest>]) -> Result<Vec<Planned>, Failure> {
         let mut keys: Vec<Key> = documents.iter().flat_map(|document| plan::keys(&document.value)).collect();
         let mut snapshot = Snapshot::read(self.store, keys.clone()).await?;
-        let holders = documents.iter().filter_map(|document| plan::holder(&document.value, &snapshot));
-        let holders: Vec<Key> = holders.map(Key::Service).filter(|key| !keys.contains(key)).collect();
+        let claims = documents.iter().filter_map(|document| Claim::of(&document.value));
+        let holders = claims.filter_map(|claim| claim.holder(&snapshot));
+        let holders: Vec<Key> = holders.filter(|key| !keys.contains(key)).collect();
         if !holders.is_empty() {
             keys.extend(holders);
             snapshot = Snapshot::read(self.store, keys).await?;
         }
         let now = self.env.now();
-        documents.iter().map(|document| plan::plan(document, &snapshot, now)).collect()
+        let plans: Vec<Planned> = documents
+            .iter()
+            .map(|document| plan::plan(document, &snapshot, now))
+            .collect::<Result<_, _>>()?;
+        let there = plans.iter().find(|planned| planned.action != Some(ChangeAction::Created));
+        match there.filter(|_| self.must_create) {
+            Some(planned) => Err(Failure::Conflict(vec![format!("{} is there already", planned.object)])),
+            None => Ok(plans),
+        }
     }
 
     /// Writes plans in order; says whether all of them are written.

@@ -2,6 +2,7 @@
 //! that it names now. Maps merge by key, lists whose items have an identity by that, everything else is one field.
 
 use serde_json::{Map, Value};
+use skep_api::image::ImageReference;
 
 /// Merges a document. `before` is what the manager asked for the last time.
 ///
@@ -9,6 +10,29 @@ use serde_json::{Map, Value};
 /// it: one that somebody changed since (`skep scale`, `etcdctl put`) is theirs.
 pub(crate) fn merge(live: &Value, before: Option<&Value>, asked: &Value) -> Value {
     merge_field("", Some(live), before, Some(asked)).unwrap_or_else(|| Value::Object(Map::new()))
+}
+
+/// Keeps the digest of the live image in `merged` where that names only its tag: an image that was resolved when it was set
+/// (`skep set image`, `skep create`) agrees with a file that names the same tag. What moves a tag that has moved in its registry
+/// is `skep set image`, not an apply of the same file.
+pub(crate) fn keep_digest(live: &Value, merged: &mut Value) {
+    const IMAGE: &str = "/spec/task/image";
+    let live = live.pointer(IMAGE).and_then(Value::as_str);
+    if let (Some(live), Some(Value::String(image))) = (live, merged.pointer_mut(IMAGE))
+        && is_same_tag(live, image)
+    {
+        live.clone_into(image);
+    }
+}
+
+/// Whether `live` is the image `asked`, which has no digest, with one.
+fn is_same_tag(live: &str, asked: &str) -> bool {
+    let (Ok(live), Ok(asked)) = (live.parse::<ImageReference>(), asked.parse::<ImageReference>()) else {
+        return false;
+    };
+    asked.digest().is_none()
+        && live.digest().is_some()
+        && (live.name(), live.tag()) == (asked.name(), asked.tag())
 }
 
 /// `asked` with every value in the spelling of `canonical`, which is the same document as its types write it: `60s` and
@@ -177,6 +201,21 @@ mod tests {
         let canonical = json!({"spec": {"update": {"delay": "1m"}}, "metadata": {}});
         let spelled = json!({"spec": {"replicas": 1, "update": {"delay": "1m"}}});
         assert_eq!(spell(&asked, &canonical), spelled);
+    }
+
+    #[test]
+    fn an_image_with_a_digest_agrees_with_its_tag_and_with_nothing_else() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let live = format!("app:1@{digest}");
+        for yes in ["app:1", "docker.io/library/app:1"] {
+            assert!(is_same_tag(&live, yes), "{yes}");
+        }
+        let other = format!("app:1@sha256:{}", "b".repeat(64));
+        for no in ["app:2", "app", "other:1", "localhost:5000/app:1", &live, &other] {
+            assert!(!is_same_tag(&live, no), "{no}");
+        }
+        assert!(is_same_tag(&format!("app:latest@{digest}"), "app"));
+        assert!(!is_same_tag("app:1", "app:1"));
     }
 
     /// Documents of the shapes that services have: maps in maps, lists with and without identities.

@@ -1,13 +1,14 @@
 //! What one document would change, decided from what was read: no I/O.
 
 use serde_json::{Value, json};
-use skep_api::key::{Key, ServiceRef};
+use skep_api::key::Key;
 use skep_api::manifest::{Located, Manifest};
 use skep_api::object::{Invalid, Object};
 use skep_api::record::{ChangeAction, FieldChange, Owner, Owners};
 use skep_api::time::Timestamp;
 use skep_store::{Guard, Put};
 
+use crate::apply::claim::Claim;
 use crate::apply::snapshot::Snapshot;
 use crate::apply::{MANAGER, diff, merge, object};
 use crate::failure::Failure;
@@ -31,33 +32,14 @@ pub(crate) struct Planned {
 
 /// The keys that must be read to plan `manifest`.
 pub(crate) fn keys(manifest: &Manifest) -> Vec<Key> {
-    let claim = match manifest {
-        Manifest::Service(service) => Some(Key::name_claim(&service.reference())),
-        Manifest::Volume(_) | Manifest::Node { .. } => None,
-    };
+    let claim = Claim::of(manifest).map(|claim| claim.key());
     [manifest.key(), object::owners_key(manifest)].into_iter().chain(claim).collect()
-}
-
-/// The service that has the name which `manifest` needs, if it is another one: whether it still is there must be read
-/// as well.
-pub(crate) fn holder(manifest: &Manifest, snapshot: &Snapshot) -> Option<ServiceRef> {
-    match manifest {
-        Manifest::Service(service) => holder_of_name(&service.reference(), snapshot),
-        Manifest::Volume(_) | Manifest::Node { .. } => None,
-    }
-}
-
-fn holder_of_name(service: &ServiceRef, snapshot: &Snapshot) -> Option<ServiceRef> {
-    let claim = snapshot.get(&Key::name_claim(service))?;
-    let (stack, name) = std::str::from_utf8(&claim.value).ok()?.trim().split_once('/')?;
-    let holder = ServiceRef::new(stack.parse().ok()?, name.parse().ok()?);
-    (holder != *service).then_some(holder)
 }
 
 /// Plans one document.
 ///
 /// # Errors
-/// [`Failure::Conflict`] if another service has the name, [`Failure::Forbidden`] for what cannot change,
+/// [`Failure::Conflict`] if another object has the name in Docker, [`Failure::Forbidden`] for what cannot change,
 /// [`Failure::NotFound`] for a node that is not there.
 pub(crate) fn plan(
     document: &Located<Manifest>,
@@ -74,7 +56,7 @@ pub(crate) fn plan(
     let before = owners.0.get(MANAGER);
     let is_owned = before.is_some_and(|owner| owner.applied == asked && owner.source == source);
     let mut planned = merged(document, snapshot, before.map(|owner| &owner.applied), &asked)?;
-    let has_claim = claim(&mut planned, snapshot)?;
+    let has_claim = Claim::of(&document.value).map_or(Ok(true), |claim| claim.take(&mut planned, snapshot))?;
     if planned.action.is_none() && is_owned && has_claim {
         return Ok(planned);
     }
@@ -126,7 +108,9 @@ fn merged(
 
 fn merge_into(live: &Manifest, before: Option<&Value>, asked: &Value) -> Result<Manifest, Failure> {
     let forbidden = |reason: String| Failure::Forbidden { object: live.to_string(), reason };
-    let merged = merge::merge(&object::document(live)?, before, asked);
+    let document = object::document(live)?;
+    let mut merged = merge::merge(&document, before, asked);
+    merge::keep_digest(&document, &mut merged);
     let object = object::typed(live, merged).map_err(|invalid| forbidden(invalid.reason))?;
     match (live, &object) {
         (Manifest::Service(live), Manifest::Service(new)) if live.spec.mode != new.spec.mode => {
@@ -136,36 +120,12 @@ fn merge_into(live: &Manifest, before: Option<&Value>, asked: &Value) -> Result<
     }
 }
 
-/// Claims the service's name in Docker; says whether it had it already.
-fn claim(planned: &mut Planned, snapshot: &Snapshot) -> Result<bool, Failure> {
-    let service = match &planned.object {
-        Manifest::Service(service) => service.reference(),
-        Manifest::Volume(_) | Manifest::Node { .. } => return Ok(true),
-    };
-    let key = Key::name_claim(&service);
-    if let Some(holder) = holder_of_name(&service, snapshot) {
-        let holder_key = Key::Service(holder.clone());
-        if snapshot.get(&holder_key).is_some() {
-            let name = service.docker_name();
-            return Err(Failure::Conflict(vec![format!(
-                "{}: Service/{holder} is called {name} in Docker, and so would this be: rename one of them",
-                planned.object
-            )]));
-        }
-        planned.guards.push(Guard::absent(holder_key));
-    } else if snapshot.get(&key).is_some() {
-        return Ok(true);
-    }
-    planned.guards.push(snapshot.guard(&key));
-    planned.puts.push(Put::new(key, service.to_string()));
-    Ok(false)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
+    use skep_api::key::ServiceRef;
     use skep_api::manifest::{self, Source};
 
     use super::*;
@@ -236,6 +196,29 @@ mod tests {
         assert!(etcd.spec("web").get("replicas").is_none(), "1 is the default");
     }
 
+    /// Swarm's `stack deploy` resolves the tag again each time; here a moved tag never rolls a service by itself.
+    #[test]
+    fn a_file_that_names_a_tag_agrees_with_the_digest_that_was_set() {
+        let mut etcd = Etcd::default();
+        let file = service("web", "task: {image: 'app:1'}");
+        etcd.apply(&file).unwrap();
+        let image = format!("app:1@sha256:{}", "a".repeat(64));
+        let key = Key::Service(ServiceRef::new("default".parse().unwrap(), "web".parse().unwrap()));
+        let set = service("web", &format!("task: {{image: '{image}'}}"));
+        let reading = manifest::read(&[Source::new("x", set)]);
+        etcd.values.insert(key.clone(), reading.documents[0].value.object().encode(&key).unwrap());
+        let puts = etcd.puts;
+        let planned = etcd.apply(&file).unwrap();
+        assert_eq!((planned.action, etcd.puts), (None, puts), "unchanged, and nothing is written");
+        assert_eq!(etcd.spec("web")["task"]["image"], *image);
+        let more = service("web", "task: {image: 'app:1', env: {A: b}}");
+        let planned = etcd.apply(&more).unwrap();
+        let paths: Vec<&str> = planned.fields.iter().map(|field| field.path.as_str()).collect();
+        assert_eq!(paths, ["spec.task.env.A"], "another edit keeps the digest");
+        etcd.apply(&service("web", "task: {image: 'app:2'}")).unwrap();
+        assert_eq!(etcd.spec("web")["task"]["image"], "app:2");
+    }
+
     #[test]
     fn two_services_never_have_one_name_in_docker() {
         let mut etcd = Etcd::default();
@@ -248,6 +231,26 @@ mod tests {
         let planned = etcd.apply(other).unwrap();
         assert_eq!(planned.action, Some(ChangeAction::Created), "a claim of nobody is taken over");
         assert!(planned.guards.iter().any(|guard| guard.expect == skep_store::Expect::Modified(7)));
+    }
+
+    #[test]
+    fn two_volumes_never_have_one_name_in_docker_but_a_volume_and_a_service_may() {
+        let volume = |name: &str, stack: &str, spec: &str| {
+            let metadata = format!("{{name: {name}, stack: {stack}}}");
+            format!("{{apiVersion: skep/v1, kind: Volume, metadata: {metadata}, spec: {{{spec}}}}}")
+        };
+        let mut etcd = Etcd::default();
+        etcd.apply(&service("a_b", "task: {image: x}")).unwrap();
+        let planned = etcd.apply(&volume("a_b", "default", "driver: local")).unwrap();
+        assert_eq!(planned.action, Some(ChangeAction::Created));
+        let Err(Failure::Conflict(lines)) = etcd.apply(&volume("b", "a", "")) else { panic!("no conflict") };
+        assert!(lines[0].contains("Volume/a/b: Volume/default/a_b is called a_b in Docker"), "{lines:?}");
+        let puts = etcd.puts;
+        assert_eq!(etcd.apply(&volume("a_b", "default", "driver: local")).unwrap().action, None);
+        assert_eq!(etcd.puts, puts, "the same file again writes nothing");
+        let planned = etcd.apply(&volume("a_b", "default", "driverOptions: {type: nfs}")).unwrap();
+        let paths: Vec<&str> = planned.fields.iter().map(|field| field.path.as_str()).collect();
+        assert_eq!(paths, ["spec.driver", "spec.driverOptions.type"]);
     }
 
     #[test]

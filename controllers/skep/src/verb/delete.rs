@@ -7,7 +7,6 @@ use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Key, ServiceRef};
 use skep_api::manifest::Manifest;
 use skep_api::record::{ChangeAction, ObjectChange};
-use skep_api::time::Span;
 use skep_store::{Guard, Store, Txn};
 
 use crate::apply::commit::{Report, Writer};
@@ -16,6 +15,7 @@ use crate::cli::Context;
 use crate::failure::Failure;
 use crate::output::{self, say};
 use crate::progress;
+use crate::verb::edit::{MessageArgs, WaitArgs};
 use crate::verb::files::OptionalFiles;
 use crate::verb::target::{StackArgs, Target, no_services, node};
 use crate::view::Kind;
@@ -33,18 +33,23 @@ pub(crate) struct Delete {
     files: OptionalFiles,
     #[command(flatten)]
     stack: StackArgs,
-    /// Return as soon as it is written
+    /// Delete a node although its agent lives: it stops and removes its containers, and does not come back by itself
     #[arg(long)]
-    detach: bool,
-    /// How long to wait until nothing is left
-    #[arg(long, value_name = "TIME", default_value = "5m")]
-    timeout: Span,
+    force: bool,
+    #[command(flatten)]
+    message: MessageArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 /// Something that can be deleted.
 enum Doomed {
     Service(ServiceRef),
-    Node(NodeId),
+    Node {
+        id: NodeId,
+        /// Even if its agent lives.
+        is_forced: bool,
+    },
 }
 
 impl Delete {
@@ -54,20 +59,23 @@ impl Delete {
         let store = context.cluster.connect(&context.env).await?;
         let named = self.named(&store).await?;
         let cluster = store.identity()?.cluster;
-        let mut writer = Writer::new(&store, &context.env);
+        let mut writer = self.message.writer(&store, context);
         let mut services = Vec::new();
         for object in named.into_iter().chain(described) {
             let created = delete(&store, &object, &mut writer).await?;
             let word = if created.is_some() { "deleted" } else { "was not there" };
             output::print(&format!("{object}  {word}\n"))?;
+            if let (Doomed::Node { is_forced: true, .. }, Some(_)) = (&object, created) {
+                say("its agent stops and removes its containers; their tasks are replaced on other nodes");
+            }
             if let (Doomed::Service(service), Some(created)) = (&object, created) {
                 services.push((service.clone(), Uid::derive(&cluster, &object.key().to_string(), created)));
             }
         }
-        if self.detach {
+        if self.wait.detach {
             return Ok(());
         }
-        progress::gone(&store, services, self.timeout).await
+        progress::gone(&store, services, self.wait.timeout).await
     }
 
     /// What is named on the command line. Nothing is deleted if one of the names is wrong.
@@ -85,7 +93,7 @@ impl Delete {
         }
         let mut named: Vec<Doomed> = services.into_iter().map(Doomed::Service).collect();
         for target in nodes {
-            named.push(Doomed::Node(node(store, &target.name).await?));
+            named.push(Doomed::Node { id: node(store, &target.name).await?, is_forced: self.force });
         }
         Ok(named)
     }
@@ -123,7 +131,7 @@ impl Doomed {
     fn key(&self) -> Key {
         match self {
             Self::Service(service) => Key::Service(service.clone()),
-            Self::Node(node) => Key::Node(node.clone()),
+            Self::Node { id, .. } => Key::Node(id.clone()),
         }
     }
 
@@ -131,7 +139,7 @@ impl Doomed {
     fn belongings(&self) -> Vec<Key> {
         match self {
             Self::Service(service) => vec![Key::ServiceOwners(service.clone()), Key::name_claim(service)],
-            Self::Node(node) => vec![Key::NodeOwners(node.clone()), Key::NodeSession(node.clone())],
+            Self::Node { id, .. } => vec![Key::NodeOwners(id.clone()), Key::NodeSession(id.clone())],
         }
     }
 
@@ -142,12 +150,13 @@ impl Doomed {
                 let is_own = snapshot.get(&claim).is_some_and(|kv| is_claim_of(service, &kv.value));
                 (Key::ServiceOwners(service.clone()), is_own.then_some(claim))
             }
-            Self::Node(node) => {
-                if snapshot.get(&Key::NodeSession(node.clone())).is_some() {
-                    let reason = "its agent lives and would have to kill its containers: stop it first";
+            Self::Node { id, is_forced } => {
+                if !is_forced && snapshot.get(&Key::NodeSession(id.clone())).is_some() {
+                    let reason = "its agent lives, and would stop and remove its containers: drain it and stop the agent first, \
+                                  or delete it with --force";
                     return Err(Failure::Conflict(vec![format!("{self}: {reason}")]));
                 }
-                (Key::NodeOwners(node.clone()), None)
+                (Key::NodeOwners(id.clone()), None)
             }
         };
         let owners = snapshot.get(&owners).map(|_| owners);
@@ -156,8 +165,8 @@ impl Doomed {
             txn = txn.guard(snapshot.guard(&key)).delete(key);
         }
         Ok(match self {
-            Self::Service(_) => txn,
-            Self::Node(node) => txn.guard(Guard::absent(Key::NodeSession(node.clone()))),
+            Self::Node { id, is_forced: false } => txn.guard(Guard::absent(Key::NodeSession(id.clone()))),
+            Self::Service(_) | Self::Node { .. } => txn,
         })
     }
 }
@@ -166,11 +175,38 @@ impl fmt::Display for Doomed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service(service) => write!(f, "Service/{service}"),
-            Self::Node(node) => write!(f, "Node/{node}"),
+            Self::Node { id, .. } => write!(f, "Node/{id}"),
         }
     }
 }
 
 fn is_claim_of(service: &ServiceRef, value: &[u8]) -> bool {
     value.trim_ascii() == service.to_string().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+
+    /// Swarm 6.3: `node rm` refuses a node that is not down, unless it is forced.
+    #[tokio::test]
+    async fn a_node_whose_agent_lives_is_deleted_only_by_force() {
+        let cluster = Cluster::new().await;
+        let id: NodeId = "aaaaaaaaaaaa".parse().unwrap();
+        let key = Key::Node(id.clone());
+        cluster
+            .put(&key, "{apiVersion: skep/v1, kind: Node, metadata: {name: aaaaaaaaaaaa}, spec: {name: n1}}")
+            .await;
+        let session = "{holder: 'n1:1', since: '2026-01-31T12:00:00Z'}";
+        cluster.put(&Key::NodeSession(id.clone()), session).await;
+        let mut writer = MessageArgs::default().writer(&cluster.store, &cluster.context);
+        let gently = Doomed::Node { id: id.clone(), is_forced: false };
+        let error = delete(&cluster.store, &gently, &mut writer).await.unwrap_err();
+        assert!(error.to_string().contains("--force"), "{error}");
+        let forced = Doomed::Node { id, is_forced: true };
+        assert!(delete(&cluster.store, &forced, &mut writer).await.unwrap().is_some());
+        assert!(cluster.get(&key).await.is_none());
+        assert_eq!(cluster.changes().await[0].1.objects[0].object, "Node/aaaaaaaaaaaa");
+    }
 }

@@ -115,7 +115,7 @@ impl Status {
 }
 
 /// The services as they are wanted now; a failure of the past counts.
-async fn goals(store: &Store, services: &[ServiceRef]) -> Result<Vec<Goal>, Failure> {
+pub(crate) async fn goals(store: &Store, services: &[ServiceRef]) -> Result<Vec<Goal>, Failure> {
     let keys = services.iter().map(|service| Key::Service(service.clone()));
     let snapshot = Snapshot::read(store, keys).await?;
     let version = |service: &ServiceRef| snapshot.get(&Key::Service(service.clone())).map(|kv| kv.modified);
