@@ -12,7 +12,7 @@ use skep_runtime::plan::{Expect, Plan};
 use skep_runtime::table::Versioned;
 
 use crate::change::Change;
-use crate::tasks::{Record, Request};
+use crate::household::{Record, Request};
 use crate::world::NodeWorld;
 
 /// Whether `spec` says that tasks must leave.

@@ -9,6 +9,7 @@
 mod census;
 mod change;
 mod drain;
+mod household;
 mod plan;
 mod subject;
 mod summary;

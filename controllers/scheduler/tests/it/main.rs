@@ -1,6 +1,7 @@
 //! The scheduler against small clusters in memory: cases by hand, and random ones judged by an oracle of their own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // They are a test's assertions.
 
+mod cases;
 mod cluster;
 mod explaining;
 mod global;

@@ -158,6 +158,6 @@ pub(crate) fn fits_somewhere(cluster: &Cluster, key: &TaskRef, task: &Task) -> b
             && meets(cluster, task, &id, &spec, &report)
             && (need == 0 || bytes + need <= report.capacity.memory.as_bytes())
             && wanted.all(|port| !taken.contains_key(&port))
-            && (limit == 0 || is_relief || replicas.count() < limit as usize)
+            && (limit == 0 || replicas.count() + usize::from(!is_relief) <= limit as usize)
     })
 }

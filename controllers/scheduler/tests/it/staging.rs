@@ -189,3 +189,19 @@ fn a_staged_task_whose_predecessor_is_gone_is_placed_like_any_other() {
     cluster.settle();
     assert_eq!(nodes_of(&cluster, "web"), [Some(2)]);
 }
+
+#[test]
+fn a_limit_per_node_that_was_lowered_holds_for_staged_tasks_too() {
+    // As in Swarm, an update evens out what is too much; nothing moves by itself (1.4).
+    let (mut cluster, old) = full_node();
+    add_service(&mut cluster, "web", 10);
+    on_node(&mut cluster, &pending("web", 2, 1), 1, task("web", 2));
+    add_node(&mut cluster, 2, 100);
+    set_placement(&mut cluster, "web", "maxReplicasPerNode: 1");
+    wait_for_node(&mut cluster, &pending("web", 1, 2), staged("web", 1, &old));
+    cluster.settle();
+    assert_eq!(spread(&cluster, "web", 1..=2), [2, 1]);
+    wait_for_node(&mut cluster, &pending("web", 2, 2), staged("web", 2, &pending("web", 2, 1)));
+    cluster.settle();
+    assert_eq!(spread(&cluster, "web", 1..=2), [2, 1], "the other one waits until there is room for it");
+}
