@@ -25,6 +25,9 @@ use skep_api::yaml;
 use crate::controller::Controller;
 use crate::scene::Scene;
 
+/// Keys, or patterns of keys, and what is there in the end.
+type Expectation = Map<String, Value>;
+
 /// What may change without being named.
 const UNNAMED: &str = "/skep/status/services/";
 
@@ -64,7 +67,7 @@ pub fn world<C: Controller>(text: &str) -> Result<Scene<C>, String> {
     read(text).map(|(scene, ..)| scene)
 }
 
-fn read<C: Controller>(text: &str) -> Result<(Scene<C>, Names, Map<String, Value>), String> {
+fn read<C: Controller>(text: &str) -> Result<(Scene<C>, Names, Expectation), String> {
     let case: Case = yaml::from_str(text).map_err(|error| error.to_string())?;
     let mut scene = Scene::<C>::default();
     let mut names = Names::default();
