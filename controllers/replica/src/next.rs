@@ -4,6 +4,7 @@ use skep_api::rollout::{Rollout, RolloutState, Waiting};
 use skep_api::service::Next;
 use skep_api::task::TaskState;
 use skep_api::time::Timestamp;
+use skep_runtime::tasks::Run;
 
 use crate::slots::SlotView;
 use crate::status::{Facts, View};
@@ -14,7 +15,10 @@ pub(crate) fn of(facts: &Facts<'_>, view: &View<'_, '_>, now: Timestamp) -> Opti
     let rollout = facts.rollout.filter(|rollout| rollout.observed_version == facts.version);
     let Some(rollout) = rollout else { return untimed("the updater looks at the spec") };
     if let Some((_, message)) = &facts.gate.closed {
-        let message = format!("it starts when its dependencies are met: {message}");
+        let message = match facts.gate.until {
+            Some(_) => format!("it counts as timed out, unless it has started: {message}"),
+            None => format!("it starts when its dependencies are met: {message}"),
+        };
         return Some(Next { message, at: facts.gate.until });
     }
     let starts = view.slots.values().filter_map(|slot| start(slot, now));
@@ -49,9 +53,12 @@ fn step(rollout: &Rollout) -> Option<Next> {
 /// A slot that changes hands.
 fn moving(view: &View<'_, '_>) -> Option<Next> {
     view.slots.values().filter(|slot| slot.is_kept()).find_map(|slot| {
+        if let Some(run) = slot.current().filter(|run| run.at.place.node().is_none()) {
+            return untimed(lacks(run));
+        }
         let new = slot.staged()?;
         if new.at.place.node().is_none() {
-            return untimed(format!("{} starts as soon as a node has what it lacks", new.at.name));
+            return untimed(lacks(new));
         }
         let old = slot.current().filter(|run| run.is_alive());
         let stopping = slot.alive_besides(Some(new)).into_iter().find(|other| !other.is_wanted());
@@ -64,6 +71,16 @@ fn moving(view: &View<'_, '_>) -> Option<Next> {
             (None, None) => untimed(format!("{} starts when it is prepared", new.at.name)),
         }
     })
+}
+
+/// That a task has no node yet, and what the nearest one lacks.
+fn lacks(run: &Run<'_>) -> String {
+    let obstacles = run.status.map(|status| &status.obstacles).into_iter().flatten();
+    let details: Vec<&str> = obstacles.map(|obstacle| obstacle.detail.as_str()).collect();
+    if details.is_empty() {
+        return format!("{} is given a node", run.at.name);
+    }
+    format!("{} starts as soon as a node has what it lacks: {}", run.at.name, details.join("; "))
 }
 
 fn standing_still(facts: &Facts<'_>, rollout: &Rollout) -> Option<Next> {
@@ -85,7 +102,6 @@ fn standing_still(facts: &Facts<'_>, rollout: &Rollout) -> Option<Next> {
     }
     if let Some(waits) = &facts.waits {
         return untimed(match waits.reason {
-            "NoSuitableNode" => "it starts as soon as a node has what it lacks".to_owned(),
             _ if waits.is_final => "nothing: the restart policy does not follow what ended".to_owned(),
             _ => waits.message.clone(),
         });
@@ -93,7 +109,7 @@ fn standing_still(facts: &Facts<'_>, rollout: &Rollout) -> Option<Next> {
     let job = facts.job.as_ref().filter(|job| job.finished.is_none())?;
     let left = job.total.saturating_sub(job.completed).saturating_sub(job.failed).saturating_sub(job.active);
     untimed(if left > 0 {
-        format!("{left} more start as others end")
+        format!("the next of the {left} that are left starts when another one ends")
     } else {
         format!("the job is done when its last {} have ended", job.active)
     })

@@ -55,14 +55,25 @@ fn staged_waits(slot: &SlotView<'_>, staged: &Run<'_>) -> (&'static str, String)
         return run_waits(staged);
     }
     if let Some(instant) = staged.task.start_after {
-        let last = slot.runs.iter().rev().find(|run| run.is_ended()).and_then(error);
-        let after = last.map(|error| format!(" after: {error}")).unwrap_or_default();
-        return ("RestartDelay", format!("may start at {instant}{after}"));
+        return ("RestartDelay", format!("may start at {instant}{}", after(slot)));
+    }
+    if let Some(eviction) = slot.current().and_then(|run| run.eviction) {
+        return ("Evicted", format!("{}; its successor: {}", eviction.message, on_its_way(staged)));
     }
     let stopping = slot.alive_besides(Some(staged)).into_iter().find(|other| !other.is_wanted());
     match stopping {
         Some(other) => ("Stopping", format!("waits for {} to stop", other.at.name)),
         None => ("Preparing", on_its_way(staged)),
+    }
+}
+
+/// After what the newest task of the slot comes.
+fn after(slot: &SlotView<'_>) -> String {
+    let last = slot.runs.iter().rev().find(|run| run.is_ended() || run.is_lost());
+    match last {
+        Some(lost) if lost.is_lost() => format!(", because the node of {} is down", lost.at.name),
+        Some(ended) => error(ended).map_or(String::new(), |error| format!(" after: {error}")),
+        None => String::new(),
     }
 }
 

@@ -73,7 +73,7 @@ impl Page {
     /// The tasks that `is_meant` names.
     fn tasks(&mut self, cut: &Cut, style: Style, is_meant: impl Fn(&Item) -> bool) {
         let tasks = items(Kind::Tasks, cut, style).into_iter().filter(is_meant);
-        let rows = tasks.map(|item| item.cells).collect();
+        let rows = tasks.map(|item| item.cells).collect::<Vec<_>>();
         self.table("Tasks", heading(Kind::Tasks, style.is_wide), rows);
     }
 
@@ -95,6 +95,7 @@ impl Page {
 /// An instant that is still to come, or has just passed.
 pub(crate) fn when(instant: Timestamp, style: Style) -> String {
     let clock = instant.to_string();
+    let clock = if style.is_wide { clock.as_str() } else { clock.get(11..19).unwrap_or(&clock) };
     if instant > style.now {
         format!("{clock} (in {})", crate::output::time::ago(instant, style.now))
     } else {

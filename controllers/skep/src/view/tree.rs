@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use skep_api::condition::{self, Truth};
-use skep_api::ident::Stack;
+use skep_api::ident::{NodeId, Stack};
 use skep_api::key::{Key, ServiceRef, TaskRef};
+use skep_api::node::NodeState;
 use skep_api::object::Object;
 use skep_api::rollout::RolloutState;
 use skep_api::service::ServiceStatus;
@@ -148,6 +149,13 @@ fn below(cut: &Cut, service: &ServiceRef, tasks: &[Leaf<'_>], style: Style) -> V
     lines
 }
 
+/// On which node, and whether that is lost.
+fn place(cut: &Cut, node: &NodeId) -> String {
+    let is_down = matches!(cut.object(&Key::NodeStatus(node.clone())),
+        Some(Object::NodeStatus(status)) if status.state == NodeState::Down);
+    format!(" on {}{}", cut.node_name(node), if is_down { " (down)" } else { "" })
+}
+
 impl Leaf<'_> {
     fn state(&self) -> TaskState {
         let first = if self.at.place.node().is_some() { TaskState::Assigned } else { TaskState::New };
@@ -169,7 +177,7 @@ impl Leaf<'_> {
 
     /// What it is, where, and what is said of it.
     fn line(&self, cut: &Cut, style: Style) -> String {
-        let node = self.at.place.node().map_or(String::new(), |node| format!(" on {}", cut.node_name(node)));
+        let node = self.at.place.node().map_or(String::new(), |node| place(cut, node));
         let since = self.status.map_or(String::new(), |status| format!(" {}", style.time(status.since)));
         let said = self.status.and_then(|status| match &status.error {
             Some(error) => Some(error.clone()),

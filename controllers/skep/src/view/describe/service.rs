@@ -80,17 +80,18 @@ fn reached(page: &mut Page, status: &ServiceStatus, style: Style) {
         let waiting = update.waiting.as_ref().map(|waiting| {
             let until =
                 waiting.until.map_or(String::new(), |until| format!(", until {}", when(until, style)));
-            format!("{} since {}{until}", waiting.reason, style.time(waiting.since))
+            format!("{} for {}{until}", waiting.reason, style.time(waiting.since))
         });
         page.line("Waits for", &waiting.unwrap_or_default());
         if let Some(failure) = &update.failure {
             failed(page, failure, style);
         }
     }
-    if let Some(next) = &status.next {
-        let at = next.at.map_or(String::new(), |at| format!("{}: ", when(at, style)));
-        page.line("Next", &format!("{at}{}", next.message));
-    }
+    let next = status.next.as_ref().map_or_else(
+        || "nothing is due".to_owned(),
+        |next| format!("{}{}", next.at.map_or(String::new(), |at| when(at, style) + ": "), next.message),
+    );
+    page.line("Next", &next);
 }
 
 /// How far an update is; nothing if there is nothing to say.
