@@ -28,7 +28,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(12);
 /// How long a registry may take, and the node that asks it.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(35);
 /// How long a stream may be silent: a node says every few seconds that it lives.
-const SILENCE_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a node did not give what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -115,8 +115,8 @@ impl NodeClient {
         timeout(ANSWER_LIMIT, ask).await.unwrap_or_else(|_| Err(connection::late(ANSWER_LIMIT)))
     }
 
-    /// What lies at `path` in the container of a task.
-    pub(crate) async fn stat(&self, task: &TaskRef, path: &str) -> Result<PathInfo, ClientError> {
+    /// What lies at `path` in the container of a task, if anything does.
+    pub(crate) async fn stat(&self, task: &TaskRef, path: &str) -> Result<Option<PathInfo>, ClientError> {
         self.get(&Place::Stat.path(&task.stack, &task.name), &[("path", path)], ANSWER_LIMIT).await
     }
 

@@ -91,6 +91,15 @@ pub(crate) enum Failure {
     /// No node fits, and the time is over.
     #[error("{0}")]
     Unplaceable(String),
+    /// No task runs that could do what is asked.
+    #[error("{0}")]
+    Idle(String),
+    /// Nothing of what was asked for can be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// A command in a container ended with this exit code, which is passed on.
+    #[error("the command ended with exit code {0}")]
+    Command(u8),
     /// The person pressed Ctrl-C.
     #[error("stopped waiting; what was written stays written")]
     Interrupted {
@@ -115,8 +124,11 @@ impl Failure {
             | Self::Up(_)
             | Self::Process { .. }
             | Self::File { .. }
+            | Self::Idle(_)
+            | Self::Unreadable(_)
             | Self::Value(_)
             | Self::Output(_) => 1,
+            Self::Command(code) => *code,
             Self::Name(_)
             | Self::Time(_)
             | Self::Argument { .. }
@@ -131,9 +143,10 @@ impl Failure {
         })
     }
 
-    /// Whether there is nobody left to read the words.
+    /// Whether nothing is to be said: there is nobody left to read the words, or a command has said them.
     pub(crate) fn is_silent(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, Self::Command(_))
+            || matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// What to do next, if there is something that helps.
@@ -156,7 +169,12 @@ impl Failure {
             Self::Unplaceable(_) => {
                 Some("see what is missing: skep get tasks -A; what there is: skep get nodes".to_owned())
             }
-            Self::Store(_)
+            Self::Idle(_) => Some("see what there is: skep get tasks".to_owned()),
+            Self::Unreadable(_) => {
+                Some("see the nodes: skep get nodes; a node is reached from its own machine only".to_owned())
+            }
+            Self::Command(_)
+            | Self::Store(_)
             | Self::Process { .. }
             | Self::Name(_)
             | Self::Time(_)

@@ -1,15 +1,18 @@
 //! Skep's one binary: every verb, every controller, the agent, and the supervisor that runs them all on one machine.
 
 mod apply;
+mod archive;
 mod cli;
-#[allow(dead_code)]
 mod client;
 mod cluster;
 mod cut;
 mod failure;
 mod host;
+mod logs;
 mod output;
 mod progress;
+mod tasks;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod up;

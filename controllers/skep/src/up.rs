@@ -11,7 +11,7 @@ pub(crate) mod ready;
 pub(crate) mod state;
 pub(crate) mod supervisor;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::io;
 use std::path::PathBuf;

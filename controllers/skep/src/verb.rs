@@ -3,12 +3,14 @@
 pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod controller;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod down;
 pub(crate) mod edit;
 pub(crate) mod events;
+pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod get;
 pub(crate) mod label;

@@ -13,11 +13,12 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::frame::{Frame, Frames};
 use super::reply::{Body, Refusal};
-use super::route::{ENGINE_LIMIT, EXEC_PROTOCOL, Permit, within};
+use super::route::{ENGINE_LIMIT, EXEC_PROTOCOL, Permit, SILENCE, within};
 use crate::engine::{Container, EngineError, Phase};
 use crate::streams::{Command, Execution, Streams};
 
@@ -73,10 +74,12 @@ async fn converse(engine: &dyn Streams, execution: Execution, connection: OnUpgr
     let Execution { id, mut output, input } = execution;
     let mut to = FramedWrite::new(to, Frames);
     let outbound = async {
-        while let Some(piece) = output.next().await {
-            let frame = match piece {
-                Ok(piece) => Frame::Output { is_error: piece.is_error, bytes: piece.bytes },
-                Err(error) => Frame::Failed(error.to_string()),
+        loop {
+            let frame = match timeout(SILENCE, output.next()).await {
+                Err(_) => Frame::Alive,
+                Ok(Some(Ok(piece))) => Frame::Output { is_error: piece.is_error, bytes: piece.bytes },
+                Ok(Some(Err(error))) => Frame::Failed(error.to_string()),
+                Ok(None) => break,
             };
             to.send(frame).await?;
         }

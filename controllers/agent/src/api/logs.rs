@@ -1,7 +1,6 @@
 //! The log of one task, as frames: they end with [`Frame::End`], or with the reason why there are no more.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -10,12 +9,9 @@ use tokio::time::timeout;
 
 use super::frame::Frame;
 use super::reply::{self, Body, BodyError};
-use super::route::{ENGINE_LIMIT, Permit, within};
+use super::route::{ENGINE_LIMIT, Permit, SILENCE, within};
 use crate::engine::{Container, EngineError, Phase};
 use crate::streams::{Lines, LogRange, Streams};
-
-/// How long a stream is silent before its sender says that it lives.
-const SILENCE: Duration = Duration::from_secs(3);
 
 /// A log on its way.
 struct Log {

@@ -23,6 +23,8 @@ pub const RESOLVE_PATH: &str = "/v1/resolve";
 pub const EXEC_PROTOCOL: &str = "skep-exec";
 /// How long the engine may take to answer what it knows.
 pub(super) const ENGINE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a stream is silent before its sender says that it lives.
+pub(super) const SILENCE: Duration = Duration::from_secs(3);
 /// How long a registry may take to answer.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -42,7 +44,7 @@ pub enum Place {
     Exec,
     /// `GET` and `PUT`: a tar archive of [`PathQuery`].
     Archive,
-    /// `GET`: what lies at [`PathQuery`].
+    /// `GET`: what lies at [`PathQuery`], or `null`.
     Stat,
 }
 
@@ -104,7 +106,10 @@ impl NodeApi {
             (Place::Logs, "GET") => Ok(logs::logs(self.engine(), container, query(&request)?, permit)),
             (Place::Stat, "GET") => {
                 let wanted: PathQuery = query(&request)?;
-                let found = within(ENGINE_LIMIT, self.engine.stat(&container.id, &wanted.path)).await?;
+                let found = match within(ENGINE_LIMIT, self.engine.stat(&container.id, &wanted.path)).await {
+                    Err(EngineError::NotFound(_)) => None,
+                    found => Some(found?),
+                };
                 Ok(json(StatusCode::OK, &found))
             }
             (Place::Archive, "GET") => {

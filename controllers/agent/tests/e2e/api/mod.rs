@@ -205,6 +205,7 @@ async fn files_go_into_a_container_and_come_back() {
     let (_, text) = bench.get(&format!("{stat}?path=/tmp/site")).await.text().await;
     let info: PathInfo = serde_json::from_str(&text).unwrap();
     assert_eq!(info, PathInfo { name: "site".to_owned(), is_directory: true, link_target: None });
+    assert_eq!(bench.get(&format!("{stat}?path=/nowhere")).await.text().await, (200, "null".to_owned()));
     let (status, words) = bench.get(&format!("{archive}?path=/nowhere")).await.text().await;
     assert!(status == 404 && words.contains("/nowhere"), "{status} {words}");
     std::fs::remove_dir_all(folder).unwrap();
