@@ -1,6 +1,7 @@
 //! Applying documents: what each would change, in one transaction with its owner's document, its name claim and a
 //! record of the change; planned anew when what was read has moved.
 
+pub(crate) mod claim;
 pub(crate) mod commit;
 pub(crate) mod diff;
 pub(crate) mod merge;

@@ -56,7 +56,8 @@ pub(crate) fn plan(
     let before = owners.0.get(MANAGER);
     let is_owned = before.is_some_and(|owner| owner.applied == asked && owner.source == source);
     let mut planned = merged(document, snapshot, before.map(|owner| &owner.applied), &asked)?;
-    let has_claim = Claim::of(&document.value).map_or(Ok(true), |claim| claim.take(&mut planned, snapshot))?;
+    let has_claim =
+        Claim::of(&document.value).map_or(Ok(true), |claim| claim.take(&mut planned, snapshot))?;
     if planned.action.is_none() && is_owned && has_claim {
         return Ok(planned);
     }
