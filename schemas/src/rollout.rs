@@ -237,11 +237,12 @@ impl Batch {
 impl Rollout {
     /// The revision that `slot` should run: the one rule by which the updater moves slots and replica makes tasks.
     ///
-    /// What was once moved to the target stays there. A slot that is not its turn yet keeps what it runs, but a new
-    /// task is only ever made of the target or of `stable` (see [`Rollout::may_make`]).
+    /// What was once moved to the target stays there, and so does a slot of the batch while the rollout is held. A slot that
+    /// is not its turn yet keeps what it runs, but a new task is only ever made of the target or of `stable` (see
+    /// [`Rollout::may_make`]).
     pub fn revision_of(&self, slot: &Slot, tasks: &SlotRevisions) -> u64 {
         let fallback = self.stable.unwrap_or(self.target);
-        let is_its_turn = self.batch.has(slot) && !self.is_paused();
+        let is_its_turn = self.batch.has(slot);
         let Some(newest) = tasks.newest else {
             return if self.is_held() && !is_its_turn { fallback } else { self.target };
         };
@@ -342,8 +343,9 @@ mod tests {
     fn what_a_new_slot_takes_is_also_what_it_keeps() {
         // A slot that was removed may still be in the batch when it comes again: the task that was made for it was found
         // to be of the wrong revision at once, and made and withdrawn for ever.
-        for (holds_new, state) in [(false, RolloutState::Paused), (true, RolloutState::Updating)] {
-            let rollout = Rollout { holds_new, state, ..rollout(&[1]) };
+        let held = [(false, RolloutState::Paused), (true, RolloutState::Updating)];
+        for ((holds_new, state), batch) in held.into_iter().flat_map(|held| [(held, 1), (held, 2)]) {
+            let rollout = Rollout { holds_new, state, ..rollout(&[batch]) };
             let taken = rollout.revision_of(&SLOT, &SlotRevisions::default());
             assert_eq!(rollout.revision_of(&SLOT, &slot(taken, &[], None)), taken, "{state:?}");
         }
@@ -352,7 +354,7 @@ mod tests {
     #[test]
     fn a_new_slot_takes_the_target_unless_the_rollout_is_held() {
         let new = SlotRevisions::default();
-        let mut rollout = rollout(&[1]);
+        let mut rollout = rollout(&[2]);
         assert_eq!(rollout.revision_of(&SLOT, &new), 3);
         rollout.state = RolloutState::Paused;
         assert_eq!(rollout.revision_of(&SLOT, &new), 1);
