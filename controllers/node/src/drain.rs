@@ -39,7 +39,9 @@ pub(crate) fn plan(world: &NodeWorld, at: &TaskRef, now: Timestamp) -> Plan<Chan
         // It says nothing, so nobody can act on it: it is made again.
         Some(request) => drained.map(|_| take_back(at, request)),
     };
-    change.into_iter().for_each(|change| plan.write(change));
+    if let Some(change) = change {
+        plan.write(change);
+    }
     plan
 }
 

@@ -81,7 +81,9 @@ impl Household {
         self.restage(task, old, new);
         self.count(task);
         let dependants: Vec<TaskRef> = self.staged.get(task).into_iter().flatten().cloned().collect();
-        dependants.iter().for_each(|dependant| self.count(dependant));
+        for dependant in &dependants {
+            self.count(dependant);
+        }
         if is_empty {
             self.records.remove(task);
         }

@@ -62,9 +62,9 @@ impl Crowd {
         let before = own.clone().or(&staged);
         let (mut own, mut staged) = (own, staged);
         if holding.beside.is_some() {
-            staged.add(&holding.load)
+            staged.add(&holding.load);
         } else {
-            own.add(&holding.load)
+            own.add(&holding.load);
         }
         let mut need = own.or(&staged);
         need.subtract(&before);

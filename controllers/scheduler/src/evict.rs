@@ -94,7 +94,9 @@ fn verdicts(rules: &RuleBook, node: &Node) -> BTreeMap<TaskId, Verdict> {
             Some(Verdict::Leaves(_)) | None => {}
         }
     }
-    fixed.into_iter().for_each(|(id, record)| crowd.keep(id, record));
+    for (id, record) in fixed {
+        crowd.keep(id, record);
+    }
     movable.sort_by_key(|(age, id, _)| (*age, *id));
     for (_, id, record) in movable {
         match crowd.lacks(id, record) {

@@ -72,7 +72,9 @@ fn apply(fleet: &mut Fleet, step: &Step, runs: &mut i64) {
     let nth = |number: usize| all.get(number % all.len().max(1)).cloned();
     match *step {
         Step::Edit { node, availability, drain } => set_availability(fleet, node, availability, drain),
-        Step::Remove { node } => drop(fleet.delete(Key::Node(node_id(node)))),
+        Step::Remove { node } => {
+            fleet.delete(Key::Node(node_id(node)));
+        }
         Step::Add { node, slot } => {
             *runs += 1;
             fleet.put(Key::Task(at(node, slot, *runs)), task(slot, 1 + u64::from(slot % 2)));
@@ -138,7 +140,9 @@ fn settle(fleet: &mut Fleet, shadow: &mut Shadow) {
     shadow.follow(fleet);
     shadow.touched.clear();
     let mut rebuilt = NodeWorld::new(CLUSTER);
-    fleet.entries().for_each(|(key, entry)| drop(rebuilt.apply(key, Some(entry))));
+    for (key, entry) in fleet.entries() {
+        rebuilt.apply(key, Some(entry));
+    }
     let moment = Moment { now: fleet.now, cut: fleet.revision() };
     for subject in rebuilt.all() {
         let changes = NodeController::plan(&rebuilt, &subject, moment).changes;

@@ -28,7 +28,9 @@ const FIRST_REVISION: i64 = 100;
 pub(crate) fn cluster() -> Cluster {
     let mut cluster = Cluster::default();
     assert_eq!(cluster.revision(), FIRST_REVISION);
-    SERVICES.iter().for_each(|name| set_spec(&mut cluster, name, ""));
+    for name in SERVICES {
+        set_spec(&mut cluster, name, "");
+    }
     cluster
 }
 

@@ -155,7 +155,7 @@ impl Run {
                 set_report(&mut self.cluster, node, 160, if is_arm { "arm64" } else { "amd64" });
             }
             Step::RemoveNode { node } if self.has(node) => {
-                drop(self.cluster.delete(Key::Node(node_id(node))))
+                self.cluster.delete(Key::Node(node_id(node)));
             }
             Step::Placement { service, placement } => {
                 set_placement(&mut self.cluster, SERVICES[service].0, PLACEMENTS[placement]);
