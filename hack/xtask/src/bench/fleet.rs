@@ -62,6 +62,7 @@ fn machine() -> Machine {
         capacity: Resources::default(),
         platform: Platform { os: "linux".to_owned(), architecture: "amd64".to_owned() },
         engine: Engine { version: "simulated".to_owned(), labels },
+        ..Machine::default()
     }
 }
 
