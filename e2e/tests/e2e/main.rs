@@ -10,4 +10,5 @@ mod everyday;
 mod faults;
 mod leaders;
 mod limits;
+mod nodes;
 mod updates;

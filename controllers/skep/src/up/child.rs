@@ -129,19 +129,15 @@ impl Keeper {
     /// if it is to.
     async fn run(&self, run: &mut RunFile) -> io::Result<Option<String>> {
         let log = self.state.log(&self.program.name);
-        let mut running = match run.process.take() {
-            Some(process) => {
-                tracing::info!(process = self.program.name, pid = process.pid, "adopted");
-                run.process = Some(process.clone());
-                Running::Adopted(process)
-            }
-            None => {
-                let child = spawn(&self.program, &log)?;
-                run.process = child.id().map(ProcessId::of).transpose()?;
-                run.since = self.env.now();
-                self.note(run);
-                Running::Child(child)
-            }
+        let mut running = if let Some(process) = &run.process {
+            tracing::info!(process = self.program.name, pid = process.pid, "adopted");
+            Running::Adopted(process.clone())
+        } else {
+            let child = spawn(&self.program, &log)?;
+            run.process = child.id().map(ProcessId::of).transpose()?;
+            run.since = self.env.now();
+            self.note(run);
+            Running::Child(child)
         };
         loop {
             tokio::select! {

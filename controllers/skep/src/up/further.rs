@@ -15,6 +15,7 @@ use crate::up::nodes::network::Network;
 use crate::up::nodes::{LocalNode, daemons, ending, list};
 use crate::up::state::StateDir;
 use crate::up::supervisor::own;
+use crate::verb::agent::PolicyArgs;
 
 /// How often it is looked which nodes are wanted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -26,6 +27,8 @@ pub(crate) struct Further<'a> {
     pub(crate) env: &'a Env,
     /// The state directory.
     pub(crate) state: &'a StateDir,
+    /// What tasks may do on them: the same as on the machine itself.
+    pub(crate) policy: &'a PolicyArgs,
 }
 
 impl Further<'_> {
@@ -78,7 +81,7 @@ impl Further<'_> {
             let end = move || ending::take_down(&state, &doomed).and_then(|()| ending::forget(&doomed));
             match tokio::task::spawn_blocking(end).await {
                 Ok(Ok(())) => {
-                    tracing::info!(node = node.name(), "was removed from the cluster and is taken down")
+                    tracing::info!(node = node.name(), "was removed from the cluster and is taken down");
                 }
                 Ok(Err(error)) => self.rest(node, &error, stop).await,
                 Err(error) => tracing::error!(node = node.name(), %error, "cannot be taken down"),
@@ -104,7 +107,8 @@ impl Further<'_> {
         let number = node.number().to_string();
         let address = network.address(node);
         let agent = own(self.state, &node.agent(), &["agent", "--local", &number, "--address", &address]);
-        let agent = agent.map_err(UpError::file("/proc/self/exe"))?;
+        let mut agent = agent.map_err(UpError::file("/proc/self/exe"))?;
+        agent.args.extend(self.policy.args());
         Ok(daemons::programs(node, &network)?.into_iter().chain([agent]).collect())
     }
 }

@@ -155,15 +155,21 @@ pub(crate) fn want(state: &StateDir, total: Option<u32>) -> Result<(), UpError> 
         node.release()?;
     }
     let taken: Vec<u32> = there.iter().map(LocalNode::number).collect();
-    let missing = (total.unwrap_or_default() as usize).saturating_sub(taken.len() + 1);
-    if missing + taken.len() > 0 {
+    let missing = missing(&taken, total.unwrap_or_default());
+    if missing.len() + taken.len() > 0 {
         tool::check()?;
     }
-    for number in (FIRST..).filter(|number| !taken.contains(number)).take(missing) {
+    for number in missing {
         let dir = LocalNode::new(state, number).dir();
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(UpError::file(&dir))?;
     }
     Ok(())
+}
+
+/// The lowest free numbers, as many as are missing until there are `total` nodes with the machine itself.
+fn missing(taken: &[u32], total: u32) -> Vec<u32> {
+    let count = (total as usize).saturating_sub(taken.len() + 1);
+    (FIRST..).filter(|number| !taken.contains(number)).take(count).collect()
 }
 
 #[cfg(test)]
@@ -173,15 +179,21 @@ mod tests {
 
     #[test]
     fn the_lowest_free_numbers_are_taken_until_there_are_enough() {
+        assert_eq!(missing(&[], 3), [2, 3]);
+        assert_eq!(missing(&[3], 4), [2, 4]);
+        assert_eq!(missing(&[2, 3], 2), [], "none is taken away");
+        assert_eq!(missing(&[], 1), [], "the machine itself");
+    }
+
+    #[test]
+    fn nodes_are_the_directories_that_are_called_so() {
         let scratch = Scratch::new("numbers");
         let state = StateDir::new(scratch.path());
-        fs::create_dir_all(state.nodes().join("n3")).unwrap();
-        fs::create_dir_all(state.nodes().join("other")).unwrap();
-        let names = || list(&state).iter().map(LocalNode::name).collect::<Vec<_>>();
-        let Ok(()) = want(&state, Some(4)) else { return }; // Not root, or no Docker.
-        assert_eq!(names(), ["n2", "n3", "n4"]);
-        want(&state, Some(2)).unwrap();
-        assert_eq!(names(), ["n2", "n3", "n4"], "none is taken away");
+        for name in ["n10", "n3", "other", "network.json"] {
+            fs::create_dir_all(state.nodes().join(name)).unwrap();
+        }
+        assert_eq!(list(&state).iter().map(LocalNode::name).collect::<Vec<_>>(), ["n3", "n10"]);
+        assert!(find(&state, "n3").is_some() && find(&state, "other").is_none());
     }
 
     #[test]

@@ -210,11 +210,6 @@ impl StateDir {
         NodeHome::new(&self.0)
     }
 
-    /// Which node this machine is, if it is one.
-    pub(crate) fn known_node(&self) -> Result<Option<NodeFile>, UpError> {
-        self.home().known()
-    }
-
     /// Where the further nodes of this machine lie.
     pub(crate) fn nodes(&self) -> PathBuf {
         self.0.join("nodes")

@@ -90,7 +90,7 @@ impl Supervisor {
                 self.keeper(program.clone(), stop_etcd.clone()).keep().await;
             }
         };
-        let further = Further { env: &self.env, state: &self.state };
+        let further = Further { env: &self.env, state: &self.state, policy: &self.node.policy };
         let others = async {
             let (result, ()) = futures::join!(self.run_others(&stop), further.follow(&stop));
             stop_etcd.cancel();

@@ -19,10 +19,15 @@ pub(crate) fn build_demo_image() {
     });
 }
 
-/// Runs `docker` against the Docker of `cluster`; it must succeed.
+/// Runs `docker` against the Docker of `cluster`, of its first node if it has several; it must succeed.
 pub(crate) fn docker(cluster: &Cluster, args: &[&str]) -> String {
+    docker_at(cluster.docker_host.as_deref(), args)
+}
+
+/// Runs `docker` against the Docker at `host`; it must succeed.
+pub(crate) fn docker_at(host: Option<&str>, args: &[&str]) -> String {
     let mut command = Command::new("docker");
-    if let Some(host) = &cluster.docker_host {
+    if let Some(host) = host {
         command.env("DOCKER_HOST", host);
     }
     let output = command.args(args).output().unwrap();
@@ -31,25 +36,37 @@ pub(crate) fn docker(cluster: &Cluster, args: &[&str]) -> String {
 }
 
 /// The id of the cluster, as its containers are labelled.
-fn cluster_filter(cluster: &Cluster) -> String {
+pub(crate) fn cluster_filter(cluster: &Cluster) -> String {
     format!("label=skep.cluster={}", cluster.etcd_get("/skep/meta/cluster").trim())
 }
 
-/// The ids of the containers of `service` that run.
+/// The ids of the containers of `service` that run, on all nodes whose Docker answers.
 pub(crate) fn running(cluster: &Cluster, service: &str) -> Vec<String> {
+    let hosts = cluster.docker_hosts();
+    hosts.iter().flat_map(|host| running_at(cluster, host.as_deref(), service)).collect()
+}
+
+/// The ids of the containers of `service` that run in the Docker at `host`.
+pub(crate) fn running_at(cluster: &Cluster, host: Option<&str>, service: &str) -> Vec<String> {
     let service = format!("label=com.docker.swarm.service.name={service}");
     let filter = cluster_filter(cluster);
-    let ids = docker(cluster, &["ps", "-q", "--no-trunc", "--filter", &filter, "--filter", &service]);
+    let ids = docker_at(host, &["ps", "-q", "--no-trunc", "--filter", &filter, "--filter", &service]);
     ids.lines().map(str::to_owned).collect()
 }
 
-/// What happened to the cluster's containers since `since` (Unix time): `(action, container id, name)`.
+/// What happened to the cluster's containers since `since` (Unix time), on all nodes whose Docker answers: `(action,
+/// container id, name)`. A Docker that was restarted tells only of what came after.
 pub(crate) fn events(cluster: &Cluster, since: u64) -> Vec<(String, String, String)> {
+    let hosts = cluster.docker_hosts();
+    hosts.iter().flat_map(|host| events_at(cluster, host.as_deref(), since)).collect()
+}
+
+fn events_at(cluster: &Cluster, host: Option<&str>, since: u64) -> Vec<(String, String, String)> {
     let until = now() + 1;
     let filter = cluster_filter(cluster);
     let (since, until) = (since.to_string(), until.to_string());
-    let lines = docker(
-        cluster,
+    let lines = docker_at(
+        host,
         &[
             "events",
             "--since",

@@ -1,12 +1,14 @@
 //! Where a service answers, as its status objects publish it: a load balancer would read nothing else.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
-use skep_api::key::{Key, TaskRef, prefix};
+use skep_api::ident::NodeId;
+use skep_api::key::{Key, Place, TaskRef, prefix};
 use skep_api::object::Object;
 use skep_api::task::{DesiredState, Task, TaskState, TaskStatus};
 use skep_store::{Config, Event, Range, Store, Tls, Update};
@@ -19,6 +21,7 @@ type Addresses = Arc<Mutex<Vec<SocketAddr>>>;
 /// The addresses of one service's tasks, followed until this is dropped.
 pub(crate) struct Endpoints {
     addresses: Addresses,
+    fewest: Arc<AtomicUsize>,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
@@ -28,19 +31,33 @@ pub(crate) struct Endpoints {
 struct Published {
     tasks: BTreeMap<TaskRef, Arc<Task>>,
     statuses: BTreeMap<TaskRef, Arc<TaskStatus>>,
+    /// The addresses of nodes; those that have not said theirs yet answer on 127.0.0.1.
+    nodes: BTreeMap<NodeId, IpAddr>,
 }
 
 impl Endpoints {
-    /// Follows the tasks of `service`. All nodes of the cluster answer on 127.0.0.1.
+    /// Follows the tasks of `service`.
     pub(crate) fn follow(cluster: &Cluster, service: &str) -> Self {
         let (config, service) = (config(cluster), service.to_owned());
         let (addresses, stop) = (Addresses::default(), CancellationToken::new());
         let (written, stopped) = (Arc::clone(&addresses), stop.clone());
+        let fewest = Arc::new(AtomicUsize::new(usize::MAX));
+        let counted = Arc::clone(&fewest);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(stopped.run_until_cancelled(keep(config, &service, &written)));
+            runtime.block_on(stopped.run_until_cancelled(keep(config, &service, &written, &counted)));
         });
-        Self { addresses, stop, thread: Some(thread) }
+        Self { addresses, fewest, stop, thread: Some(thread) }
+    }
+
+    /// Begins to count anew; there are addresses now.
+    pub(crate) fn count_from_now(&self) {
+        self.fewest.store(self.addresses().len(), Ordering::SeqCst);
+    }
+
+    /// The least number of addresses that there was at any revision since it was counted anew.
+    pub(crate) fn fewest(&self) -> usize {
+        self.fewest.load(Ordering::SeqCst)
     }
 
     /// The addresses now; one that was taken out is out from here on.
@@ -58,9 +75,9 @@ impl Drop for Endpoints {
     }
 }
 
-async fn keep(config: Config, service: &str, addresses: &Addresses) {
+async fn keep(config: Config, service: &str, addresses: &Addresses, fewest: &AtomicUsize) {
     let store = Store::connect(config).await.unwrap();
-    let ranges = [prefix::TASKS, prefix::TASK_STATUSES].map(Range::prefix);
+    let ranges = [prefix::TASKS, prefix::TASK_STATUSES, prefix::NODE_STATUSES].map(Range::prefix);
     let mut follow = store.follow(ranges.into());
     let mut published = Published::default();
     while let Ok(update) = follow.next().await {
@@ -78,7 +95,9 @@ async fn keep(config: Config, service: &str, addresses: &Addresses) {
                 }
             }
         }
-        *addresses.lock().unwrap_or_else(PoisonError::into_inner) = published.addresses();
+        let now = published.addresses();
+        fewest.fetch_min(now.len(), Ordering::SeqCst);
+        *addresses.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 }
 
@@ -95,6 +114,10 @@ impl Published {
                 self.statuses.insert(at, status);
             }
             (Key::TaskStatus(at), _) => drop(self.statuses.remove(&at)),
+            (Key::NodeStatus(node), Some(Object::NodeStatus(status))) => {
+                let address = status.report.as_ref().and_then(|report| report.address.parse().ok());
+                self.nodes.extend(address.map(|address| (node, address)));
+            }
             _ => {}
         }
     }
@@ -107,7 +130,9 @@ impl Published {
                 && status.state == TaskState::Running
                 && status.draining.is_none();
             let port = status.ports.first()?.published;
-            is_serving.then(|| SocketAddr::from(([127, 0, 0, 1], port)))
+            let Place::Node(node) = &at.place else { return None };
+            let address = self.nodes.get(node).copied().unwrap_or(Ipv4Addr::LOCALHOST.into());
+            is_serving.then(|| SocketAddr::new(address, port))
         });
         serving.collect()
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod docker;
 pub(crate) mod endpoints;
+pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod wait;
@@ -48,12 +49,26 @@ impl Cluster {
 
     /// Starts a cluster on the Docker at `docker_host`.
     pub(crate) fn start_on(docker_host: Option<String>) -> Self {
+        Self::start_with(docker_host, &[])
+    }
+
+    /// Starts a cluster with these further arguments of `skep up`.
+    pub(crate) fn start_with(docker_host: Option<String>, args: &[&str]) -> Self {
         let number = CLUSTERS.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("skep-e2e-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let cluster = Self { folder, docker_host };
-        cluster.ok(&["up", "--detach"]);
+        cluster.ok(&[&["up", "--detach"], args].concat());
         cluster
+    }
+
+    /// Where the Dockers of its nodes answer, this machine's first; `None` is where `docker` looks by itself.
+    pub(crate) fn docker_hosts(&self) -> Vec<Option<String>> {
+        let nodes = std::fs::read_dir(self.state_dir().join("nodes")).into_iter().flatten().flatten();
+        let sockets = nodes.map(|node| node.path().join("docker.sock"));
+        let answering = sockets.filter(|socket| std::os::unix::net::UnixStream::connect(socket).is_ok());
+        let further = answering.map(|socket| Some(format!("unix://{}", socket.display())));
+        std::iter::once(self.docker_host.clone()).chain(further).collect()
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {

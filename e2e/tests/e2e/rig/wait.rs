@@ -28,3 +28,18 @@ pub(crate) fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> R
 pub(crate) fn let_pass(time: Duration) {
     std::thread::sleep(time);
 }
+
+/// A watch, to print how long something took; nothing is asserted of it.
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[allow(clippy::disallowed_methods)] // Real processes take real time.
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Seconds since the start.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
