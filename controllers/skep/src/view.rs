@@ -15,6 +15,7 @@ pub(crate) mod service;
 mod situations;
 pub(crate) mod task;
 pub(crate) mod tree;
+pub(crate) mod volume;
 
 pub(crate) use item::Item;
 pub(crate) use kind::Kind;
@@ -48,6 +49,7 @@ pub(crate) fn items(kind: Kind, cut: &Cut, style: Style) -> Vec<Item> {
         Kind::Services => service::items(cut, style),
         Kind::Tasks => task::items(cut, style),
         Kind::Nodes => node::items(cut, style),
+        Kind::Volumes => volume::items(cut, style),
         Kind::Revisions => revision::revisions(cut, style),
         Kind::Rollouts => revision::rollouts(cut, style),
         Kind::Changes => change::items(cut, style),
@@ -95,6 +97,7 @@ pub(crate) fn heading(kind: Kind, is_wide: bool) -> &'static [&'static str] {
             "SINCE",
             "MESSAGE",
         ],
+        (Kind::Volumes, _) => &["NAME", "DRIVER", "OPTIONS", "IN DOCKER", "USED BY"],
         (Kind::Revisions, _) => &["NAME", "IMAGE", "DIGEST", "USE"],
         (Kind::Rollouts, _) => &["NAME", "STATE", "TARGET", "STABLE", "BATCH", "FAILED", "MESSAGE"],
         (Kind::Changes, _) => &["ID", "TIME", "ACTOR", "OBJECTS", "COMMAND"],

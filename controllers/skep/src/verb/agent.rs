@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use skep_agent::api::{NodeApi, Socket};
 use skep_agent::docker::{DEFAULT_HOST, Docker};
 use skep_agent::engine::Owner;
+use skep_agent::policy::{Policy, PolicyError};
 use skep_agent::{AgentConfig, AgentError, Readiness};
 use skep_api::node::Role;
 use skep_runtime::clock::Env;
@@ -49,13 +50,36 @@ pub(crate) struct NodeArgs {
     /// The address under which this machine's ports answer [default: that of the default route]
     #[arg(long, value_name = "IP", env = "SKEP_ADDRESS", hide_env_values = true)]
     pub(crate) address: Option<std::net::IpAddr>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+}
+
+/// What tasks may do on this machine.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PolicyArgs {
+    /// What tasks may do on this machine, whatever the cluster wants; read once [default: /etc/skep/policy.yaml, if there is one]
+    #[arg(long, value_name = "FILE", env = "SKEP_POLICY", hide_env_values = true)]
+    policy: Option<PathBuf>,
+}
+
+impl PolicyArgs {
+    /// The policy.
+    pub(crate) fn load(&self) -> Result<Policy, PolicyError> {
+        Policy::load(self.policy.as_deref())
+    }
+
+    /// The same on a command line.
+    pub(crate) fn args(&self) -> Vec<OsString> {
+        let file = self.policy.clone().map(|file| ["--policy".into(), file.into()]);
+        file.into_iter().flatten().collect()
+    }
 }
 
 impl NodeArgs {
     /// The same on a command line.
     pub(crate) fn args(&self) -> Vec<OsString> {
         let address = self.address.map(|address| ["--address".into(), address.to_string().into()]);
-        address.into_iter().flatten().collect()
+        address.into_iter().flatten().chain(self.policy.args()).collect()
     }
 }
 
@@ -125,6 +149,7 @@ impl Agent {
     /// Runs it until a signal comes.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
         let served = Served::new(&context.cluster.state(), self.local);
+        let policy = self.node.policy.load().map_err(|error| served.failed(error))?;
         let process = Process::start(context, &served.process(), self.log)?;
         let state = process.state().clone();
         let env = context.env.clone();
@@ -143,7 +168,7 @@ impl Agent {
                 let socket = self.api_socket.clone().unwrap_or_else(|| socket_of(&state, &config.node));
                 let socket = Socket::bind(socket).map_err(|error| served.failed(error))?;
                 served.join(&env, &store, &config).await?;
-                let docker = Arc::new(served.docker());
+                let docker = Arc::new(served.docker().with_policy(policy));
                 let owner = Owner { cluster: store.identity()?.cluster, node: config.node.clone() };
                 let api = NodeApi::new(docker.clone(), owner).serve(socket);
                 let run = skep_agent::run(env, store, docker, config, shutdown);

@@ -4,11 +4,13 @@ use std::fmt;
 
 use clap::Args;
 use skep_api::ident::{NodeId, Uid};
-use skep_api::key::{Key, ServiceRef};
+use skep_api::key::{Key, ServiceRef, prefix};
 use skep_api::manifest::Manifest;
+use skep_api::object::Object;
 use skep_api::record::{ChangeAction, ObjectChange};
-use skep_store::{Guard, Store, Txn};
+use skep_store::{Guard, Range, Store, Txn};
 
+use crate::apply::claim::Claim;
 use crate::apply::commit::{Report, Writer};
 use crate::apply::snapshot::Snapshot;
 use crate::cli::Context;
@@ -17,13 +19,14 @@ use crate::output::{self, say};
 use crate::progress;
 use crate::verb::edit::{MessageArgs, WaitArgs};
 use crate::verb::files::OptionalFiles;
-use crate::verb::target::{StackArgs, Target, no_services, node};
+use crate::verb::target::{StackArgs, Target, node, nothing_of};
 use crate::view::Kind;
+use crate::view::volume::mounts;
 
 /// How often a deletion is tried again because somebody else wrote at the same time.
 const TRIES_MAX: usize = 5;
 
-/// Delete services and nodes, and wait until nothing of them is left
+/// Delete services, volumes and nodes, and wait until nothing of them is left
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
     /// KIND/NAME, such as service/web
@@ -45,6 +48,7 @@ pub(crate) struct Delete {
 /// Something that can be deleted.
 enum Doomed {
     Service(ServiceRef),
+    Volume(ServiceRef),
     Node {
         id: NodeId,
         /// Even if its agent lives.
@@ -68,6 +72,12 @@ impl Delete {
             if let (Doomed::Node { is_forced: true, .. }, Some(_)) = (&object, created) {
                 say("its agent stops and removes its containers; their tasks are replaced on other nodes");
             }
+            if let (Doomed::Volume(volume), Some(_)) = (&object, created) {
+                let name = volume.docker_name();
+                say(&format!(
+                    "what is in it stays on the nodes: on each, `docker volume rm {name}` removes it"
+                ));
+            }
             if let (Doomed::Service(service), Some(created)) = (&object, created) {
                 services.push((service.clone(), Uid::derive(&cluster, &object.key().to_string(), created)));
             }
@@ -80,41 +90,79 @@ impl Delete {
 
     /// What is named on the command line. Nothing is deleted if one of the names is wrong.
     async fn named(&self, store: &Store) -> Result<Vec<Doomed>, Failure> {
-        let (nodes, services): (Vec<&Target>, Vec<&Target>) =
-            self.targets.iter().partition(|target| target.kind == Kind::Nodes);
-        let services: Vec<ServiceRef> =
-            services.into_iter().map(|target| target.service(&self.stack)).collect::<Result<_, _>>()?;
-        let keys = services.iter().map(|service| Key::Service(service.clone()));
-        let snapshot = Snapshot::read(store, keys).await?;
-        let is_missing = |service: &&ServiceRef| snapshot.get(&Key::Service((*service).clone())).is_none();
-        let missing: Vec<ServiceRef> = services.iter().filter(is_missing).cloned().collect();
-        if !missing.is_empty() {
-            return Err(no_services(store, &missing).await);
-        }
-        let mut named: Vec<Doomed> = services.into_iter().map(Doomed::Service).collect();
-        for target in nodes {
+        let of = |kind: Kind| self.targets.iter().filter(move |target| target.kind == kind);
+        let is_other = |target: &&Target| !matches!(target.kind, Kind::Nodes | Kind::Volumes);
+        let services: Vec<ServiceRef> = self
+            .targets
+            .iter()
+            .filter(is_other)
+            .map(|target| target.service(&self.stack))
+            .collect::<Result<_, _>>()?;
+        let volumes: Vec<ServiceRef> =
+            of(Kind::Volumes).map(|target| target.reference(&self.stack)).collect::<Result<_, _>>()?;
+        all_there(store, Kind::Services, &services, Key::Service).await?;
+        all_there(store, Kind::Volumes, &volumes, Key::Volume).await?;
+        let volumes = volumes.into_iter().map(Doomed::Volume);
+        let mut named: Vec<Doomed> = services.into_iter().map(Doomed::Service).chain(volumes).collect();
+        for target in of(Kind::Nodes) {
             named.push(Doomed::Node { id: node(store, &target.name).await?, is_forced: self.force });
         }
         Ok(named)
     }
 
-    /// What the files describe. It may be gone already; and a machine is not a file's to delete.
+    /// What the files describe, volumes last because services mount them. It may be gone already; and a machine is not a
+    /// file's to delete.
     fn described(&self) -> Result<Vec<Doomed>, Failure> {
         let documents = self.files.read()?.into_iter().filter_map(|document| match document.value {
             Manifest::Service(service) => Some(Doomed::Service(service.reference())),
-            Manifest::Volume(_) => None,
+            Manifest::Volume(volume) => Some(Doomed::Volume(volume.reference())),
             Manifest::Node { id, .. } => {
                 say(&format!("Node/{id} is a machine: name it, to delete it"));
                 None
             }
         });
-        Ok(documents.collect())
+        let (volumes, others): (Vec<Doomed>, Vec<Doomed>) =
+            documents.partition(|object| matches!(object, Doomed::Volume(_)));
+        Ok(others.into_iter().chain(volumes).collect())
     }
+}
+
+/// That all of `objects` are there.
+async fn all_there(
+    store: &Store,
+    kind: Kind,
+    objects: &[ServiceRef],
+    key: fn(ServiceRef) -> Key,
+) -> Result<(), Failure> {
+    let snapshot = Snapshot::read(store, objects.iter().cloned().map(key)).await?;
+    let missing: Vec<ServiceRef> =
+        objects.iter().filter(|object| snapshot.get(&key((*object).clone())).is_none()).cloned().collect();
+    if missing.is_empty() { Ok(()) } else { Err(nothing_of(store, kind, &missing).await) }
+}
+
+/// That no service of its stack mounts `volume`. One that comes to do so in this instant finds no Volume, which is allowed:
+/// it then gets one of Docker's own.
+async fn is_unused(store: &Store, volume: &ServiceRef) -> Result<(), Failure> {
+    let prefix = format!("{}{}/", prefix::SERVICES, volume.stack);
+    let listing = store.list_all(&[Range::prefix(prefix)]).await?;
+    let users = listing.entries.iter().filter_map(|kv| {
+        match Object::decode(&Key::parse(&kv.key)?, &kv.value).ok()? {
+            Object::Service(service) if mounts(&service, volume) => {
+                Some(format!("Volume/{volume}: Service/{} mounts it: delete that first", service.reference()))
+            }
+            _ => None,
+        }
+    });
+    let users: Vec<String> = users.collect();
+    if users.is_empty() { Ok(()) } else { Err(Failure::Conflict(users)) }
 }
 
 /// Deletes one object with all that belongs to it, and notes it; returns where it had been created, if it was there.
 async fn delete(store: &Store, object: &Doomed, writer: &mut Writer<'_>) -> Result<Option<i64>, Failure> {
     for _ in 0..TRIES_MAX {
+        if let Doomed::Volume(volume) = object {
+            is_unused(store, volume).await?;
+        }
         let snapshot = Snapshot::read(store, [vec![object.key()], object.belongings()].concat()).await?;
         let Some(found) = snapshot.get(&object.key()) else { return Ok(None) };
         let txn = object.plan(&snapshot)?;
@@ -131,34 +179,46 @@ impl Doomed {
     fn key(&self) -> Key {
         match self {
             Self::Service(service) => Key::Service(service.clone()),
+            Self::Volume(volume) => Key::Volume(volume.clone()),
             Self::Node { id, .. } => Key::Node(id.clone()),
+        }
+    }
+
+    /// The name that it has in Docker, if its kind has one.
+    fn claim(&self) -> Option<Claim> {
+        match self {
+            Self::Service(service) => Some(Claim::of_service(service.clone())),
+            Self::Volume(volume) => Some(Claim::of_volume(volume.clone())),
+            Self::Node { .. } => None,
         }
     }
 
     /// What must be read beside the object itself.
     fn belongings(&self) -> Vec<Key> {
+        let claim = self.claim().map(|claim| claim.key());
         match self {
-            Self::Service(service) => vec![Key::ServiceOwners(service.clone()), Key::name_claim(service)],
+            Self::Service(service) => {
+                [Key::ServiceOwners(service.clone())].into_iter().chain(claim).collect()
+            }
+            Self::Volume(volume) => [Key::VolumeOwners(volume.clone())].into_iter().chain(claim).collect(),
             Self::Node { id, .. } => vec![Key::NodeOwners(id.clone()), Key::NodeSession(id.clone())],
         }
     }
 
     fn plan(&self, snapshot: &Snapshot) -> Result<Txn, Failure> {
-        let (owners, other) = match self {
-            Self::Service(service) => {
-                let claim = Key::name_claim(service);
-                let is_own = snapshot.get(&claim).is_some_and(|kv| is_claim_of(service, &kv.value));
-                (Key::ServiceOwners(service.clone()), is_own.then_some(claim))
-            }
+        let owners = match self {
+            Self::Service(service) => Key::ServiceOwners(service.clone()),
+            Self::Volume(volume) => Key::VolumeOwners(volume.clone()),
             Self::Node { id, is_forced } => {
                 if !is_forced && snapshot.get(&Key::NodeSession(id.clone())).is_some() {
                     let reason = "its agent lives, and would stop and remove its containers: drain it and stop the agent first, \
                                   or delete it with --force";
                     return Err(Failure::Conflict(vec![format!("{self}: {reason}")]));
                 }
-                (Key::NodeOwners(id.clone()), None)
+                Key::NodeOwners(id.clone())
             }
         };
+        let other = self.claim().filter(|claim| claim.is_held(snapshot)).map(|claim| claim.key());
         let owners = snapshot.get(&owners).map(|_| owners);
         let mut txn = Txn::new();
         for key in [Some(self.key()), owners, other].into_iter().flatten() {
@@ -166,7 +226,7 @@ impl Doomed {
         }
         Ok(match self {
             Self::Node { id, is_forced: false } => txn.guard(Guard::absent(Key::NodeSession(id.clone()))),
-            Self::Service(_) | Self::Node { .. } => txn,
+            Self::Service(_) | Self::Volume(_) | Self::Node { .. } => txn,
         })
     }
 }
@@ -175,13 +235,10 @@ impl fmt::Display for Doomed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service(service) => write!(f, "Service/{service}"),
+            Self::Volume(volume) => write!(f, "Volume/{volume}"),
             Self::Node { id, .. } => write!(f, "Node/{id}"),
         }
     }
-}
-
-fn is_claim_of(service: &ServiceRef, value: &[u8]) -> bool {
-    value.trim_ascii() == service.to_string().as_bytes()
 }
 
 #[cfg(test)]
@@ -208,5 +265,28 @@ mod tests {
         assert!(delete(&cluster.store, &forced, &mut writer).await.unwrap().is_some());
         assert!(cluster.get(&key).await.is_none());
         assert_eq!(cluster.changes().await[0].1.objects[0].object, "Node/aaaaaaaaaaaa");
+    }
+
+    #[tokio::test]
+    async fn a_volume_is_deleted_with_its_name_unless_a_service_of_its_stack_mounts_it() {
+        let cluster = Cluster::new().await;
+        let reference = |name: &str| ServiceRef::new("shop".parse().unwrap(), name.parse().unwrap());
+        let (volume, db) = (reference("data"), Key::Service(reference("db")));
+        let claim = Claim::of_volume(volume.clone()).key();
+        let text = "{apiVersion: skep/v1, kind: Volume, metadata: {name: data, stack: shop}, spec: {}}";
+        cluster.put(&Key::Volume(volume.clone()), text).await;
+        cluster.put(&claim, "shop/data").await;
+        let service = "{apiVersion: skep/v1, kind: Service, metadata: {name: db, stack: shop}, \
+            spec: {task: {image: x, mounts: [{source: data, target: /d}]}}}";
+        cluster.put(&db, service).await;
+        let mut writer = MessageArgs::default().writer(&cluster.store, &cluster.context);
+        let doomed = Doomed::Volume(volume.clone());
+        let error = delete(&cluster.store, &doomed, &mut writer).await.unwrap_err();
+        assert!(error.to_string().contains("Service/shop/db mounts it"), "{error}");
+        cluster.put(&db, service.replace("source: data", "source: other")).await;
+        assert!(delete(&cluster.store, &doomed, &mut writer).await.unwrap().is_some());
+        assert!(cluster.get(&Key::Volume(volume)).await.is_none() && cluster.get(&claim).await.is_none());
+        assert_eq!(cluster.changes().await[0].1.objects[0].object, "Volume/shop/data");
+        assert!(delete(&cluster.store, &doomed, &mut writer).await.unwrap().is_none(), "it was not there");
     }
 }

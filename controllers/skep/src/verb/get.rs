@@ -13,7 +13,7 @@ use crate::view::render::{Format, Found};
 use crate::view::select::Selector;
 use crate::view::{Item, Kind, Selection, Style, items};
 
-/// Show objects: services, tasks, nodes, revisions, rollouts, changes, events
+/// Show objects: services, tasks, nodes, volumes, revisions, rollouts, changes, events
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -47,6 +47,11 @@ impl Target {
             let rule = format!("this takes services, not {}", self.kind);
             return Err(Failure::Argument { argument: self.name.clone(), rule });
         }
+        self.reference(stack)
+    }
+
+    /// The stack and name of an object that has both, of whatever kind.
+    pub(crate) fn reference(&self, stack: &StackArgs) -> Result<ServiceRef, Failure> {
         service(self.stack.as_deref().unwrap_or(&stack.stack), &self.name)
     }
 }
@@ -88,10 +93,14 @@ fn pick(name: &str, all: &[Item]) -> Result<NodeId, Failure> {
 
 /// That services are not there, with what might be meant.
 pub(crate) async fn no_services(store: &Store, services: &[ServiceRef]) -> Failure {
-    let all = all(store, Kind::Services).await.unwrap_or_default();
-    let lines = services
-        .iter()
-        .flat_map(|service| missing(Kind::Services, Some(&service.stack), service.name.as_str(), &all));
+    nothing_of(store, Kind::Services, services).await
+}
+
+/// That objects of a kind that has stacks are not there, with what might be meant.
+pub(crate) async fn nothing_of(store: &Store, kind: Kind, objects: &[ServiceRef]) -> Failure {
+    let all = all(store, kind).await.unwrap_or_default();
+    let lines =
+        objects.iter().flat_map(|object| missing(kind, Some(&object.stack), object.name.as_str(), &all));
     Failure::NotFound(lines.collect())
 }
 
@@ -100,9 +109,10 @@ pub(crate) async fn missing_keys(store: &Store, keys: &[&Key]) -> Failure {
     let mut services = Vec::new();
     let mut lines = Vec::new();
     for key in keys {
-        match key {
-            Key::Service(service) => services.push(service.clone()),
-            other => lines.push(format!("{other} is not there")),
+        if let Key::Service(service) = key {
+            services.push(service.clone());
+        } else {
+            lines.push(format!("{key} is not there"));
         }
     }
     if services.is_empty() { Failure::NotFound(lines) } else { no_services(store, &services).await }

@@ -16,7 +16,7 @@ use crate::output::{self, say, warn};
 use crate::up::nodes::{self, LocalNode, NODES_MAX, images};
 use crate::up::ready::{self, Ready};
 use crate::up::state::{StateDir, private_options};
-use crate::up::supervisor::{SUPERVISOR, Supervisor};
+use crate::up::supervisor::{AGENT, SUPERVISOR, Supervisor};
 use crate::up::{UpError, defaults};
 use crate::verb::agent::NodeArgs;
 
@@ -52,6 +52,10 @@ impl Up {
     /// Starts everything.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
         let state = context.cluster.state();
+        self.node
+            .policy
+            .load()
+            .map_err(|error| Failure::Process { name: AGENT.to_owned(), source: error.into() })?;
         if self.detach {
             self.detached(context, &state).await
         } else {

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Tasks,
     /// Nodes.
     Nodes,
+    /// Volumes.
+    Volumes,
     /// Revisions.
     Revisions,
     /// Rollouts.
@@ -28,10 +30,11 @@ pub(crate) enum Kind {
 }
 
 /// Every name of every kind: the first of each is its own.
-const NAMES: [(Kind, &[&str]); 7] = [
+const NAMES: [(Kind, &[&str]); 8] = [
     (Kind::Services, &["services", "service", "svc"]),
     (Kind::Tasks, &["tasks", "task", "t"]),
     (Kind::Nodes, &["nodes", "node", "no"]),
+    (Kind::Volumes, &["volumes", "volume", "vol"]),
     (Kind::Revisions, &["revisions", "revision", "rev"]),
     (Kind::Rollouts, &["rollouts", "rollout", "ro"]),
     (Kind::Changes, &["changes", "change", "ch"]),
@@ -45,6 +48,7 @@ impl Kind {
             Self::Services => "Service",
             Self::Tasks => "Task",
             Self::Nodes => "Node",
+            Self::Volumes => "Volume",
             Self::Revisions => "Revision",
             Self::Rollouts => "Rollout",
             Self::Changes => "Change",
@@ -70,6 +74,7 @@ impl Kind {
                 &[prefix::TASKS, prefix::TASK_STATUSES, prefix::REVISIONS, prefix::NODES, prefix::SERVICES]
             }
             Self::Nodes => &[prefix::NODES, prefix::NODE_STATUSES],
+            Self::Volumes => &[prefix::VOLUMES, prefix::SERVICES],
             Self::Revisions | Self::Rollouts => &[prefix::REVISIONS, prefix::ROLLOUTS],
             Self::Changes => &[prefix::CHANGES],
             Self::Events => &[prefix::EVENTS],
