@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_api::constraint::{Constraint, NodeFacts};
+use skep_api::constraint::NodeFacts;
 use skep_api::ident::NodeId;
 use skep_api::key::Place;
 use skep_api::node::{Availability, Resources};
 use skep_api::service::Protocol;
-use skep_api::task::{DesiredState, TaskState};
+use skep_api::task::{DesiredState, Slot, TaskState};
 
 use super::invariant::{CONSTRAINED, HOST_PORT, NO_OVERCOMMIT, Violation};
 use super::view::{Seen, Step, View};
@@ -29,7 +29,7 @@ pub(crate) fn check(view: &View, steps: &[Step]) -> Result<(), Violation> {
     nodes.iter().try_for_each(|node| check_node(view, node))
 }
 
-/// What keeps a task of this revision from `node`, as far as labels and availability go.
+/// What keeps a task from `node`, as far as availability and what its service asks of nodes now go.
 pub(crate) fn obstacle(view: &View, task: &Seen, node: &NodeId) -> Option<String> {
     let Some(spec) = view.nodes.get(node) else { return Some("the node is gone".to_owned()) };
     if spec.availability != Availability::Active {
@@ -38,15 +38,16 @@ pub(crate) fn obstacle(view: &View, task: &Seen, node: &NodeId) -> Option<String
     if view.sessions.get(node).is_none() {
         return Some("the node has no session".to_owned());
     }
-    let Some(revision) = view.revision_of(&task.task) else { return Some("its revision is gone".to_owned()) };
+    if matches!(&task.task.slot, Slot::Node(own) if own != node) {
+        return Some("the task belongs to another node".to_owned());
+    }
+    let service = &task.task.service;
+    let is_same = view.uid_of(service).is_some_and(|uid| uid == task.task.uid);
+    let Some(service) = view.services.get(service).filter(|_| is_same) else {
+        return Some("its service is gone or damaged".to_owned());
+    };
     let report = view.reports.get(node).map(|held| held.value.as_ref());
-    let facts = NodeFacts { id: node, spec: &spec.value, report };
-    let unmet = revision
-        .placement
-        .constraints
-        .iter()
-        .find(|text| text.parse::<Constraint>().map_or(true, |constraint| !constraint.matches(&facts)));
-    unmet.map(|constraint| format!("the node does not meet {constraint}"))
+    service.spec.placement.misfit(&NodeFacts { id: node, spec: &spec.value, report })
 }
 
 fn check_choice(view: &View, task: &Seen, node: &NodeId) -> Result<(), Violation> {
