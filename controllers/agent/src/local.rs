@@ -108,10 +108,9 @@ impl Local {
     /// started at `booted`. What is seen to have ended only now was most likely ended by the engine, or with the machine.
     pub(crate) fn see_listed(&mut self, container: Container, away: bool, booted: Option<Timestamp>) -> bool {
         if matches!(container.phase, Phase::Exited { .. }) {
-            let was_running = self.container().is_some_and(|known| known.phase == Phase::Running);
+            let is_known = self.container().is_some_and(|known| matches!(known.phase, Phase::Exited { .. }));
             let is_older = container.finished.zip(booted).is_some_and(|(finished, booted)| finished < booted);
-            let is_first = self.container().is_none();
-            self.ended_with_engine |= (away && was_running) || (is_older && (is_first || was_running));
+            self.ended_with_engine |= !is_known && (away || is_older);
         }
         self.see(container)
     }
@@ -209,7 +208,8 @@ mod tests {
         for (known, away, at, expected) in [
             (Some(Phase::Running), true, 20, true),
             (Some(Phase::Running), false, 20, false),
-            (None, true, 20, false),
+            (None, true, 20, true),
+            (None, false, 20, false),
             (None, false, 9, true),
             (Some(Phase::Exited { code: 0, oom_killed: false }), true, 9, false),
         ] {

@@ -132,7 +132,8 @@ fn witness(oracle: &Oracle, incident: &Incident) {
         }
         Incident::Ended(container, by) => {
             if let Some(task) = task_of(container) {
-                let is_agents = matches!(by, End::Stopped | End::Removed);
+                // One that is unhealthy is stopped although it is wanted.
+                let is_agents = matches!(by, End::Stopped | End::Removed) && !container.is_unhealthy();
                 oracle.container_ended(&task, is_agents);
             }
         }

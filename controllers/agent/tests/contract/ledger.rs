@@ -115,7 +115,7 @@ impl Pages {
                 let is_wanted =
                     self.wanted.get(&task).is_some_and(|desired| *desired <= DesiredState::Complete);
                 let has_ended = self.states.get(&task).is_some_and(|state| state.is_terminal());
-                if is_wanted && !has_ended {
+                if is_wanted && !has_ended && !container.is_unhealthy() {
                     self.violations.push(format!("{task} was stopped without a reason"));
                 }
             }

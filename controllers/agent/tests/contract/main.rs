@@ -12,6 +12,7 @@ mod agent;
 mod engine;
 mod faults;
 mod ledger;
+mod life;
 mod network;
 mod rig;
 #[path = "../suite/mod.rs"]

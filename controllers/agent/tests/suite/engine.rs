@@ -49,7 +49,7 @@ impl Bench {
     async fn started_with(&self, name: &str, env: &[(&str, &str)]) -> Container {
         let mut spec = self.spec(name, "");
         spec.env.extend(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let check = "test: [CMD, /skep-demo, health], interval: 200ms, retries: 2";
+        let check = "test: [CMD, /skep-demo, health], interval: 200ms, startPeriod: 30s, retries: 2";
         let template = format!("image: {}, stopGracePeriod: 2s, healthcheck: {{{check}}}", self.image);
         spec.revision = Arc::new(revision(&template, ""));
         self.started_from(&spec).await
@@ -118,7 +118,7 @@ async fn next_health(sights: &mut Sights, id: &str, known: HealthState) -> Conta
 pub(crate) async fn health_is_seen_when_it_comes_and_when_it_goes(bench: Bench) {
     let mut sights = bench.engine.watch(&bench.owner);
     next(&mut sights).await;
-    let env = [("HEALTHY_AFTER_MS", "100"), ("FAIL_HEALTH_AFTER_MS", "2000")];
+    let env = [("HEALTHY_AFTER_MS", "1000"), ("FAIL_HEALTH_AFTER_MS", "2500")];
     let started = bench.started_with("health", &env).await;
     let starting = started.health.clone().unwrap();
     assert_eq!((starting.state, starting.failing_streak), (HealthState::Starting, 0));
