@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use skep_runtime::clock::Env;
 
 use crate::cluster::ClusterArgs;
@@ -19,8 +19,9 @@ Skep keeps containers running on a fleet of machines: you write what you want, i
   skep get services,tasks          see what runs, and why something does not
   skep logs web -f                 follow what it prints
 
-Verbs: up, down, apply, delete, get, scale, wait, logs, status, validate, schema,
-       controller, agent, version. Everything about one of them: skep VERB --help
+Verbs: up, down, apply, create, delete, get, describe, set, scale, rollout, wait,
+       events, logs, exec, cp, status, label, drain, pause, activate, validate,
+       schema, completion, controller, agent, version. Of one: skep VERB --help
 ";
 
 /// Keeps containers running on a fleet of machines.
@@ -57,6 +58,7 @@ enum Verb {
     Status(verb::status::Status),
     Validate(verb::validate::Validate),
     Schema(verb::schema::Schema),
+    Completion(verb::completion::Completion),
     Controller(verb::controller::Controller),
     Agent(verb::agent::Agent),
     /// Shows the version
@@ -91,6 +93,7 @@ fn run(verb: Option<Verb>, context: &Context) -> Result<ExitCode, Failure> {
         Some(Verb::Version) => output::print(concat!("skep ", env!("CARGO_PKG_VERSION"), "\n"))?,
         Some(Verb::Validate(verb)) => verb.run()?,
         Some(Verb::Schema(verb)) => verb.run()?,
+        Some(Verb::Completion(verb)) => verb.run(Cli::command())?,
         Some(verb) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(Box::pin(run_async(verb, context)))?;
@@ -123,7 +126,7 @@ async fn run_async(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Status(verb) => verb.run(context).await,
         Verb::Controller(verb) => verb.run(context).await,
         Verb::Agent(verb) => verb.run(context).await,
-        Verb::Version | Verb::Validate(_) | Verb::Schema(_) => Ok(()),
+        Verb::Version | Verb::Validate(_) | Verb::Schema(_) | Verb::Completion(_) => Ok(()),
     }
 }
 
@@ -133,7 +136,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 }

@@ -165,7 +165,10 @@ impl Failure {
             Self::Interrupted { resume } => Some(format!("wait again with: {resume}")),
             Self::Conflict(_) => Some("look at what changed: skep get changes -A".to_owned()),
             Self::Timeout { .. } => Some("see what it waits for: skep get tasks,events -A".to_owned()),
-            Self::RolloutFailed(_) => Some("see what went wrong: skep get tasks,events -A".to_owned()),
+            Self::RolloutFailed(_) => Some(
+                "see more: skep describe service/NAME; go back: skep rollout undo NAME; try again: skep rollout resume NAME"
+                    .to_owned(),
+            ),
             Self::Unplaceable(_) => {
                 Some("see what is missing: skep get tasks -A; what there is: skep get nodes".to_owned())
             }

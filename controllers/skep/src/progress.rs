@@ -156,7 +156,7 @@ impl Watch {
             .iter()
             .flat_map(|goal| [Key::Service(goal.service.clone()), Key::ServiceStatus(goal.service.clone())]);
         let rollouts = self.uids.values().map(|uid| Key::Rollout(uid.clone()));
-        let revisions = self.uids.values().map(|uid| Range::prefix(&prefix::revisions_of(uid)));
+        let revisions = self.uids.values().map(|uid| Range::prefix(prefix::revisions_of(uid)));
         let mut ranges: Vec<Range> =
             keys.chain(rollouts).map(|key| Range::key(&key)).chain(revisions).collect();
         ranges.sort();

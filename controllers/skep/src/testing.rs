@@ -85,18 +85,19 @@ impl Cluster {
 
     /// The service `default/<name>`.
     pub(crate) async fn live(&self, name: &str) -> Arc<Service> {
-        match self.object(&service_key(name)).await {
-            Object::Service(service) => service,
-            other => panic!("{other:?} is no service"),
-        }
+        let Object::Service(service) = self.object(&service_key(name)).await else {
+            panic!("{name} is no service");
+        };
+        service
     }
 
     /// Every Change, oldest first, with its revision.
     pub(crate) async fn changes(&self) -> Vec<(i64, Arc<Change>)> {
         let found = self.store.list(&Range::prefix(prefix::CHANGES)).await.unwrap().entries;
-        let change = |kv: &KeyValue| match Object::decode(&Key::parse(&kv.key).unwrap(), &kv.value).unwrap() {
-            Object::Change(change) => (kv.modified, change),
-            other => panic!("{other:?} is no change"),
+        let change = |kv: &KeyValue| {
+            let decoded = Object::decode(&Key::parse(&kv.key).unwrap(), &kv.value).unwrap();
+            let Object::Change(change) = decoded else { panic!("{} is no change", kv.key) };
+            (kv.modified, change)
         };
         let mut changes: Vec<_> = found.iter().map(change).collect();
         changes.sort_by_key(|(revision, _)| *revision);

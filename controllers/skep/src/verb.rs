@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod apply;
+pub(crate) mod completion;
 pub(crate) mod controller;
 pub(crate) mod cp;
 pub(crate) mod create;

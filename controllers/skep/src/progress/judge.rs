@@ -285,6 +285,7 @@ mod tests {
         assert_eq!(verdict, Verdict::Waiting("2/3 running: web.3 starts".into()));
     }
 
+    /// Swarm 8.3: waiting ends non-zero when an update is paused or rolled back; here with the reason.
     #[test]
     fn an_update_that_failed_is_not_waited_for_and_its_last_words_are_told() {
         let ready = status(5, Truth::True);
@@ -343,6 +344,7 @@ mod tests {
         assert!(matches!(aim("rollback_paused"), Verdict::Failed(_)));
     }
 
+    /// Swarm 8.3: waiting for a job is over when it is complete.
     #[test]
     fn a_job_is_there_when_it_is_complete_and_failed_when_nothing_is_left_to_do() {
         let mut status = status(5, Truth::False);

@@ -184,7 +184,7 @@ mod tests {
 
     fn parse(words: &[&str]) -> CreateService {
         let words = ["create", "--detach", "--no-resolve-image"].iter().chain(words);
-        Line::try_parse_from(words).map(|line| line.create).unwrap_or_else(|error| panic!("{error}"))
+        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{error}")).create
     }
 
     fn spec(words: &[&str]) -> Value {
@@ -194,86 +194,37 @@ mod tests {
         documents[0].applied["spec"].clone()
     }
 
+    const OPTIONS: &str = "-p 8080:80; -p 53/udp; --publish published=9090,target=90,protocol=tcp,mode=host; --replicas 3; \
+        -e A=b=c; --env B=; -l tier=front; --container-label x=y; --constraint node.role==worker; --limit-memory 256m; \
+        --limit-cpu 0.5; --reserve-memory 128m; --restart-condition on-failure; --restart-max-attempts 3; \
+        --update-parallelism 2; --update-order start-first; --update-max-failure-ratio 0.25; --rollback-monitor 20s; \
+        --health-cmd curl -f localhost; --health-retries 5; --stop-grace-period 1m30s; --init; \
+        --mount type=bind,src=/data,dst=/d,ro; --mount type=tmpfs,target=/t,tmpfs-size=64m,tmpfs-mode=1777; \
+        --ulimit nofile=1024:2048; --host db:10.0.0.1; --entrypoint /bin/sh -c 'echo hi'; --log-driver local; \
+        --log-opt max-size=1m; --dns 1.1.1.1; --; serve; --fast";
+
+    fn task() -> Value {
+        json!({
+            "image": "app:1", "args": ["serve", "--fast"], "command": ["/bin/sh", "-c", "echo hi"],
+            "env": {"A": "b=c", "B": ""}, "labels": {"x": "y"}, "init": true, "stopGracePeriod": "1m30s",
+            "resources": {"limits": {"memory": "256Mi", "cpus": "0.5"}, "reservations": {"memory": "128Mi"}},
+            "healthcheck": {"test": ["CMD-SHELL", "curl -f localhost"], "retries": 5},
+            "mounts": [
+                {"type": "bind", "source": "/data", "target": "/d", "readOnly": true},
+                {"type": "tmpfs", "target": "/t", "size": "64Mi", "mode": "1777"},
+            ],
+            "ulimits": [{"name": "nofile", "soft": 1024, "hard": 2048}],
+            "hosts": {"db": "10.0.0.1"}, "logging": {"driver": "local", "options": {"max-size": "1m"}},
+            "dns": {"nameservers": ["1.1.1.1"]},
+        })
+    }
+
+    /// Swarm 2.3.
     #[test]
     fn dockers_options_become_fields_of_a_manifest() {
-        let spec = spec(&[
-            "-p",
-            "8080:80",
-            "-p",
-            "53/udp",
-            "--publish",
-            "published=9090,target=90,protocol=tcp,mode=host",
-            "--replicas",
-            "3",
-            "-e",
-            "A=b=c",
-            "--env",
-            "B=",
-            "-l",
-            "tier=front",
-            "--container-label",
-            "x=y",
-            "--constraint",
-            "node.role==worker",
-            "--limit-memory",
-            "256m",
-            "--limit-cpu",
-            "0.5",
-            "--reserve-memory",
-            "128m",
-            "--restart-condition",
-            "on-failure",
-            "--restart-max-attempts",
-            "3",
-            "--update-parallelism",
-            "2",
-            "--update-order",
-            "start-first",
-            "--update-max-failure-ratio",
-            "0.25",
-            "--rollback-monitor",
-            "20s",
-            "--health-cmd",
-            "curl -f localhost",
-            "--health-retries",
-            "5",
-            "--stop-grace-period",
-            "1m30s",
-            "--init",
-            "--mount",
-            "type=bind,src=/data,dst=/d,ro",
-            "--mount",
-            "type=tmpfs,target=/t,tmpfs-size=64m,tmpfs-mode=1777",
-            "--ulimit",
-            "nofile=1024:2048",
-            "--host",
-            "db:10.0.0.1",
-            "--entrypoint",
-            "/bin/sh -c 'echo hi'",
-            "--log-driver",
-            "local",
-            "--log-opt",
-            "max-size=1m",
-            "--dns",
-            "1.1.1.1",
-            "--",
-            "serve",
-            "--fast",
-        ]);
+        let words = OPTIONS.split("; ").flat_map(|option| option.splitn(2, ' ')).collect::<Vec<_>>();
         let expected = json!({
-            "task": {
-                "image": "app:1", "args": ["serve", "--fast"], "command": ["/bin/sh", "-c", "echo hi"],
-                "env": {"A": "b=c", "B": ""}, "labels": {"x": "y"}, "init": true, "stopGracePeriod": "1m30s",
-                "resources": {"limits": {"memory": "256Mi", "cpus": "0.5"}, "reservations": {"memory": "128Mi"}},
-                "healthcheck": {"test": ["CMD-SHELL", "curl -f localhost"], "retries": 5},
-                "mounts": [
-                    {"type": "bind", "source": "/data", "target": "/d", "readOnly": true},
-                    {"type": "tmpfs", "target": "/t", "size": "64Mi", "mode": "1777"},
-                ],
-                "ulimits": [{"name": "nofile", "soft": 1024, "hard": 2048}],
-                "hosts": {"db": "10.0.0.1"}, "logging": {"driver": "local", "options": {"max-size": "1m"}},
-                "dns": {"nameservers": ["1.1.1.1"]},
-            },
+            "task": task(),
             "replicas": 3,
             "ports": [
                 {"published": 8080, "target": 80, "mode": "host"},
@@ -285,6 +236,7 @@ mod tests {
             "update": {"parallelism": 2, "order": "start-first", "maxFailureRatio": "0.25"},
             "rollback": {"monitor": "20s"},
         });
+        let spec = spec(&words);
         assert_eq!(spec, expected, "{spec:#}");
     }
 

@@ -1,6 +1,7 @@
 //! `skep drain`, `pause` and `activate`: whether a node takes tasks.
 
 use clap::Args;
+use skep_api::ident::NodeId;
 use skep_api::key::Key;
 use skep_api::manifest::Manifest;
 use skep_api::node::{Availability, DrainMode};
@@ -60,11 +61,11 @@ impl Drain {
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
         let mode = if self.now { DrainMode::Now } else { DrainMode::Gradual };
         let store = context.cluster.connect(&context.env).await?;
-        let key = self.node.set(&store, context, &self.message, (Availability::Drain, mode)).await?;
-        match key {
-            Key::Node(node) if !self.wait.detach => progress::drained(&store, &node, self.wait.timeout).await,
-            _ => Ok(()),
+        let node = self.node.set(&store, context, &self.message, (Availability::Drain, mode)).await?;
+        if self.wait.detach {
+            return Ok(());
         }
+        progress::drained(&store, &node, self.wait.timeout).await
     }
 }
 
@@ -93,9 +94,9 @@ impl NodeArg {
         context: &Context,
         message: &MessageArgs,
         (availability, drain): (Availability, DrainMode),
-    ) -> Result<Key, Failure> {
+    ) -> Result<NodeId, Failure> {
         let name = self.name.strip_prefix("node/").or(self.name.strip_prefix("no/")).unwrap_or(&self.name);
-        let key = Key::Node(node(store, name).await?);
+        let id = node(store, name).await?;
         let mut writer = message.writer(store, context);
         let change = |object: &mut Manifest| {
             if let Manifest::Node { spec, .. } = object {
@@ -103,15 +104,14 @@ impl NodeArg {
             }
             Ok(())
         };
-        let report = edit(store, &mut writer, std::slice::from_ref(&key), change).await?;
+        let report = edit(store, &mut writer, &[Key::Node(id.clone())], change).await?;
         output::print(&show::report(&report))?;
-        Ok(key)
+        Ok(id)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use skep_api::ident::NodeId;
     use skep_api::object::Object;
 
     use super::*;

@@ -133,17 +133,16 @@ impl Restart {
         let keys = self.services.iter().map(|name| Ok(Key::Service(named(&self.stack, name)?)));
         let keys: Vec<Key> = keys.collect::<Result<_, Failure>>()?;
         let mut writer = self.message.writer(store, context);
-        let report = edit(store, &mut writer, &keys, restart).await?;
+        // Swarm 12.11: a restart is a difference of the template like any other.
+        let change = |object: &mut Manifest| {
+            if let Some(spec) = spec_of(object) {
+                spec.task.force_update += 1;
+            }
+            Ok(())
+        };
+        let report = edit(store, &mut writer, &keys, change).await?;
         self.wait.finish(store, &report).await
     }
-}
-
-/// Swarm 12.11: a restart is a difference of the template like any other.
-fn restart(object: &mut Manifest) -> Result<(), Failure> {
-    if let Some(spec) = spec_of(object) {
-        spec.task.force_update += 1;
-    }
-    Ok(())
 }
 
 /// All that is known of the updates of one service, at one revision.
@@ -182,7 +181,7 @@ impl Known {
         };
         let uid = Uid::derive(&cluster, &key.to_string(), found.created);
         let keys = [key.clone(), Key::Rollout(uid.clone()), Key::Control(service.clone())];
-        let revisions = Range::prefix(&prefix::revisions_of(&uid));
+        let revisions = Range::prefix(prefix::revisions_of(&uid));
         let ranges: Vec<Range> =
             keys.iter().map(Range::key).chain([revisions]).chain(more.iter().cloned()).collect();
         let mut cut = Cut::new(cluster);
@@ -249,5 +248,31 @@ impl Known {
         stable
             .filter(|stable| *stable != latest && self.revisions.contains_key(stable))
             .or_else(|| self.revisions.keys().rev().nth(1).copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+
+    /// Swarm 12.11: `forceUpdate` lies in the template, so a restart is one more revision, and nothing else moves.
+    #[tokio::test]
+    async fn a_restart_is_a_difference_of_the_template_like_any_other() {
+        let cluster = Cluster::new().await;
+        cluster.service("web", "task: {image: a}, replicas: 3").await;
+        let before = cluster.live("web").await;
+        let verb = Restart {
+            services: vec!["service/web".to_owned()],
+            stack: StackArgs { stack: "default".to_owned() },
+            message: MessageArgs::default(),
+            wait: WaitArgs { detach: true, timeout: skep_api::time::Span::from_secs(1) },
+        };
+        for times in 1..=2 {
+            verb.run(&cluster.store, &cluster.context).await.unwrap();
+            let mut expected = before.spec.clone();
+            expected.task.force_update = times;
+            assert_eq!(cluster.live("web").await.spec, expected);
+        }
     }
 }

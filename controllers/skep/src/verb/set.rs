@@ -1,7 +1,7 @@
 //! `skep set`: changes one aspect of services that are there, in one Change, and waits until they run so.
 
 pub(crate) mod assign;
-mod field;
+pub(crate) mod field;
 pub(crate) mod image;
 
 use clap::{Args, Subcommand};

@@ -20,28 +20,133 @@ fn the_version_goes_to_standard_output() {
     }
 }
 
+/// The verbs, as the full help lists them.
+fn verbs() -> Vec<String> {
+    let help = skep(&["--help"]).out;
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
 #[test]
-fn every_verb_explains_itself() {
-    for verb in [
-        "up",
-        "down",
-        "apply",
-        "delete",
-        "get",
-        "scale",
-        "wait",
-        "logs",
-        "status",
-        "validate",
-        "schema",
-        "controller",
-        "agent",
-        "version",
-    ] {
-        let run = skep(&[verb, "--help"]);
+fn every_verb_explains_itself_and_is_in_the_first_words_and_in_the_documentation() {
+    let verbs = verbs();
+    assert!(verbs.len() > 20, "{verbs:?}");
+    let first = skep(&[]).out;
+    let documentation =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/command-line.md")).unwrap();
+    for verb in verbs {
+        let run = skep(&[&verb, "--help"]);
         assert_eq!(run.code, 0, "{verb}: {}", run.err);
         assert!(run.out.contains("Usage: skep "), "{verb}: {}", run.out);
+        assert!(first.contains(&format!(" {verb}")), "the first words do not name {verb}");
+        assert!(
+            documentation.contains(&format!("`skep {verb}")),
+            "docs/command-line.md does not name {verb}"
+        );
     }
+}
+
+#[test]
+fn every_part_of_set_and_rollout_explains_itself_and_is_documented() {
+    let documentation =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/command-line.md")).unwrap();
+    for (verb, parts) in [
+        (
+            "set",
+            &[
+                "image",
+                "env",
+                "args",
+                "command",
+                "replicas",
+                "label",
+                "container-label",
+                "constraint",
+                "limit",
+                "reserve",
+                "restart",
+                "update",
+                "rollback",
+            ][..],
+        ),
+        ("rollout", &["status", "history", "diff", "undo", "pause", "resume", "abort", "restart"]),
+        ("create", &["service"]),
+    ] {
+        for part in parts {
+            let run = skep(&[verb, part, "--help"]);
+            assert!(
+                run.code == 0 && run.out.contains("Usage: skep "),
+                "{verb} {part}: {}{}",
+                run.out,
+                run.err
+            );
+            assert!(
+                documentation.contains(&format!("`{part}"))
+                    || documentation.contains(&format!("{verb} {part}")),
+                "docs/command-line.md does not tell of {verb} {part}"
+            );
+        }
+    }
+}
+
+#[test]
+fn mistakes_in_what_is_to_be_set_are_told_before_a_cluster_is_looked_for() {
+    for (args, word) in [
+        (&["set", "image", "web", "Nginx"][..], "upper-case"),
+        (&["set", "image", "web=a", "db"], "SERVICE=IMAGE"),
+        (&["set", "env", "web", "LEVEL"], "KEY-"),
+        (&["set", "env", "web"], "KEY=VALUE"),
+        (&["set", "colour", "web", "red"], "colour"),
+        (&["wait", "service/web", "--for", "redy"], "condition=NAME"),
+        (&["label", "web", "a=b"], "KIND/NAME"),
+        (&["create", "service", "web", "--image", "a", "-p", "1.2.3.4:80:80"], "hostip"),
+        (&["create", "service", "web", "--image", "a", "--endpoint-mode", "round"], "round"),
+    ] {
+        let run = skep(args);
+        assert_eq!((run.code, run.out.as_str()), (2, ""), "{args:?}: {}", run.err);
+        assert!(run.err.contains(word), "{args:?}: {}", run.err);
+    }
+}
+
+#[test]
+fn a_service_on_the_command_line_is_printed_as_a_manifest_that_is_valid() {
+    let made = skep(&[
+        "create",
+        "service",
+        "web",
+        "--image",
+        "nginx:1.27",
+        "-p",
+        "8080:80",
+        "--replicas",
+        "2",
+        "-e",
+        "A=b",
+        "--dry-run",
+        "-o",
+        "yaml",
+        "--",
+        "nginx-debug",
+        "-g",
+        "daemon off;",
+    ]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert!(made.err.contains("mode: host"), "what -p means for now is said: {}", made.err);
+    let checked = crate::run(&["validate", "-f", "-"], made.out.as_bytes());
+    assert_eq!(checked.code, 0, "{}{}", made.out, checked.err);
+}
+
+#[test]
+fn shells_complete_verbs() {
+    for shell in ["bash", "zsh", "fish"] {
+        let run = skep(&["completion", shell]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        for verb in ["rollout", "drain", "history"] {
+            assert!(run.out.contains(verb), "{shell} does not complete {verb}");
+        }
+    }
+    assert_eq!(skep(&["completion", "cmd"]).code, 2);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use skep_api::quantity::Memory;
 
 use crate::verb::set::assign::Assignment;
+use crate::verb::set::field::object;
 
 /// What a value of an option looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +56,24 @@ impl Form {
     /// Whether it may be given several times.
     pub(super) fn is_list(self) -> bool {
         match self {
-            Self::Item | Self::Named | Self::Pair | Self::Env | Self::EnvFile | Self::Port | Self::Mount => {
-                true
-            }
-            Self::Ulimit | Self::Host | Self::Spread => true,
-            Self::Text | Self::Number | Self::Integer | Self::Memory | Self::Yes => false,
-            Self::Words | Self::Shell | Self::NoHealth => false,
+            Self::Item
+            | Self::Named
+            | Self::Pair
+            | Self::Env
+            | Self::EnvFile
+            | Self::Port
+            | Self::Mount
+            | Self::Ulimit
+            | Self::Host
+            | Self::Spread => true,
+            Self::Text
+            | Self::Number
+            | Self::Integer
+            | Self::Memory
+            | Self::Yes
+            | Self::Words
+            | Self::Shell
+            | Self::NoHealth => false,
         }
     }
 
@@ -151,29 +164,18 @@ fn add(document: &mut Value, path: &str, value: Value) {
     match list {
         Value::Array(items) => items.push(value),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            *list = json!([value])
+            *list = json!([value]);
         }
     }
 }
 
 fn insert(document: &mut Value, path: &str, key: &str, value: &str) {
-    let map = at(document, path);
-    if !map.is_object() {
-        *map = Value::Object(Map::new());
-    }
-    if let Value::Object(fields) = map {
-        fields.insert(key.to_owned(), json!(value));
-    }
+    object(at(document, path)).insert(key.to_owned(), json!(value));
 }
 
 /// The place at `path`; mappings on the way are made.
 fn at<'a>(document: &'a mut Value, path: &str) -> &'a mut Value {
-    path.split('.').fold(document, |value, name| {
-        if !value.is_object() {
-            *value = Value::Object(Map::new());
-        }
-        &mut value[name]
-    })
+    path.split('.').fold(document, |value, name| object(value).entry(name).or_insert(Value::Null))
 }
 
 fn env(document: &mut Value, path: &str, text: &str) -> Result<(), String> {
@@ -264,13 +266,13 @@ fn port(text: &str) -> Result<Vec<Value>, String> {
     let port = |(index, target): (usize, u16)| {
         let mut port = json!({});
         if let Some(published) = published.as_ref().and_then(|ports| ports.clone().nth(index)) {
-            port["published"] = json!(published);
+            put(&mut port, "published", json!(published));
         }
-        port["target"] = json!(target);
+        put(&mut port, "target", json!(target));
         if let Some(protocol) = protocol {
-            port["protocol"] = json!(protocol);
+            put(&mut port, "protocol", json!(protocol));
         }
-        port["mode"] = json!("host");
+        put(&mut port, "mode", json!("host"));
         port
     };
     Ok(target.enumerate().map(port).collect())
@@ -326,7 +328,7 @@ fn mount(text: &str) -> Result<Value, String> {
             "bind-propagation" => put(&mut mount, "propagation", json!(value)),
             "bind-nonrecursive" => put(&mut mount, "nonRecursive", json!(is_true()?)),
             "bind-create-src" | "bind-create-mountpoint" => {
-                put(&mut mount, "createMountpoint", json!(is_true()?))
+                put(&mut mount, "createMountpoint", json!(is_true()?));
             }
             "volume-driver" => put(&mut mount, "driver", json!(value)),
             "volume-nocopy" => put(&mut mount, "noCopy", json!(is_true()?)),

@@ -199,10 +199,10 @@ mod tests {
     }
 
     async fn control(cluster: &Cluster) -> Control {
-        match cluster.object(&Key::Control(service())).await {
-            Object::Control(control) => (*control).clone(),
-            other => panic!("{other:?} is no control"),
-        }
+        let Object::Control(control) = cluster.object(&Key::Control(service())).await else {
+            panic!("no control");
+        };
+        (*control).clone()
     }
 
     #[tokio::test]

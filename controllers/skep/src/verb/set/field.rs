@@ -107,7 +107,8 @@ fn descend<'a>(document: &'a mut Value, path: &[&str]) -> &'a mut Map<String, Va
     object(value)
 }
 
-fn object(value: &mut Value) -> &mut Map<String, Value> {
+/// The mapping that `value` is; one that is none becomes an empty one.
+pub(crate) fn object(value: &mut Value) -> &mut Map<String, Value> {
     if !value.is_object() {
         *value = json!({});
     }

@@ -10,6 +10,7 @@ use skep_api::manifest::Manifest;
 use skep_api::object::Object;
 use skep_store::Store;
 
+use crate::apply::commit::Report;
 use crate::apply::snapshot::Snapshot;
 use crate::cli::Context;
 use crate::failure::Failure;
@@ -46,9 +47,20 @@ impl SetImage {
         if !self.no_resolve {
             registry::pin_all(context, images.values_mut()).await;
         }
-        let digests = running_digests(&store, images.keys()).await?;
+        let report = self.set(&store, context, &images).await?;
+        self.wait.finish(&store, &report).await
+    }
+
+    /// Writes them, all in one transaction.
+    async fn set(
+        &self,
+        store: &Store,
+        context: &Context,
+        images: &BTreeMap<ServiceRef, String>,
+    ) -> Result<Report, Failure> {
+        let digests = running_digests(store, images.keys()).await?;
         let keys: Vec<Key> = images.keys().cloned().map(Key::Service).collect();
-        let mut writer = self.message.writer(&store, context);
+        let mut writer = self.message.writer(store, context);
         let change = |object: &mut Manifest| {
             let Manifest::Service(service) = &*object else { return Ok(()) };
             let name = service.reference();
@@ -60,8 +72,7 @@ impl SetImage {
             }
             Ok(())
         };
-        let report = edit(&store, &mut writer, &keys, change).await?;
-        self.wait.finish(&store, &report).await
+        edit(store, &mut writer, &keys, change).await
     }
 
     fn images(&self) -> Result<BTreeMap<ServiceRef, String>, Failure> {
@@ -135,6 +146,8 @@ fn is_same(live: &str, wanted: &str, pinned: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::commit::Applied;
+    use crate::testing::Cluster;
 
     fn digest(letter: &str) -> String {
         format!("sha256:{}", letter.repeat(64))
@@ -147,5 +160,48 @@ mod tests {
         assert!(!is_same("app:1", &format!("app:1@{b}"), &a), "the tag has moved");
         assert!(!is_same("app:1", &format!("app:2@{a}"), &a), "another tag is another text for people");
         assert!(!is_same(&format!("app:1@{b}"), &format!("app:1@{a}"), &a));
+    }
+
+    fn verb(words: &[&str]) -> SetImage {
+        SetImage {
+            words: words.iter().map(|&word| word.to_owned()).collect(),
+            no_resolve: true,
+            stack: StackArgs { stack: "default".to_owned() },
+            message: MessageArgs::default(),
+            wait: WaitArgs { detach: true, timeout: skep_api::time::Span::from_secs(1) },
+        }
+    }
+
+    async fn set(cluster: &Cluster, words: &[&str]) -> Vec<String> {
+        let verb = verb(words);
+        let images = verb.images().unwrap();
+        let report = verb.set(&cluster.store, &cluster.context, &images).await.unwrap();
+        let is_changed = |object: &&Applied| object.planned.action.is_some();
+        report.objects.iter().filter(is_changed).map(|object| object.planned.object.to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn several_services_get_their_images_in_one_change() {
+        let cluster = Cluster::new().await;
+        cluster.service("web", "task: {image: 'app:1'}").await;
+        cluster.service("worker", "task: {image: 'app:1'}").await;
+        set(&cluster, &["web=app:2", "service/worker=app:3"]).await;
+        let image = async |name| cluster.live(name).await.spec.task.image.clone();
+        assert_eq!((image("web").await, image("worker").await), ("app:2".to_owned(), "app:3".to_owned()));
+        assert_eq!(cluster.changes().await.len(), 1);
+        assert!(verb(&["web", "app:2", "worker"]).images().is_err(), "two services and one image");
+    }
+
+    #[tokio::test]
+    async fn a_tag_that_has_moved_is_a_new_revision_and_one_that_has_not_is_none() {
+        let cluster = Cluster::new().await;
+        let (_, uid) = cluster.service("web", "task: {image: 'app:1'}").await;
+        let rollout = r#"{"service":{"stack":"default","name":"web"},"observedVersion":1,"stable":4,"target":4,"since":1,"batch":"all","state":"completed"}"#;
+        cluster.put(&Key::Rollout(uid.clone()), rollout).await;
+        cluster.put(&Key::Pin(uid, 4), format!(r#"{{"digest":"{}"}}"#, digest("a"))).await;
+        let (same, other) = (format!("app:1@{}", digest("a")), format!("app:1@{}", digest("b")));
+        assert!(set(&cluster, &["web", &same]).await.is_empty(), "every task runs it already");
+        assert_eq!(set(&cluster, &["web", &other]).await, ["Service/default/web"]);
+        assert_eq!(cluster.live("web").await.spec.task.image, other);
     }
 }
