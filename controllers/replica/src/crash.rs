@@ -34,7 +34,7 @@ pub(crate) fn tell(
             format!("{}.{} ended quickly {} times in a row{next}", name.name, slot.slot, run.task.streak);
         let more = count(loops.iter()).saturating_sub(1);
         if more > 0 {
-            message.push_str(&format!(" (and {more} more)"));
+            message = format!("{message} (and {more} more)");
         }
         condition::set(conditions, CONDITION, Truth::True, "CrashLoop", &message, now);
     } else if condition::find(conditions, CONDITION).is_some() {

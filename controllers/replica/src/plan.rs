@@ -117,13 +117,12 @@ fn step_of_job(
     }
     match job::progress_of(scope, slot) {
         Progress::Done => job::rest(scope, slot, plan),
-        Progress::Failed => {}
         Progress::UnderWay => step(scope, slot, scope.rollout.target, budget, plan),
         Progress::Open if *room > 0 => {
             *room -= 1;
             create::fill(scope, slot, scope.rollout.target, plan);
         }
-        Progress::Open => {}
+        Progress::Open | Progress::Failed => {}
     }
 }
 

@@ -135,6 +135,22 @@ fn of_two_tasks_that_are_lost_with_their_node_the_old_one_is_let_go_before_anyth
     assert!(matches!(steps[..], [Change::Stop(Stop::Raise(raise))] if raise.at == old.at), "{steps:?}");
 }
 
+/// Swarm 12.15.
+#[test]
+fn scaling_goes_on_with_an_update_on_the_slots_that_stay_and_restarts_none_that_is_clean() {
+    let mut shop = Shop::open(4);
+    shop.come_to_rest();
+    shop.update(2, &[1]).come_to_rest();
+    let (updated, waiting) = (shop.newest(1), shop.newest(2));
+    shop.update(2, &[2]).scale(3).come_to_rest();
+    assert_eq!(shop.newest(1).at, updated.at, "it was on the target already");
+    assert_ne!(shop.newest(2).at, waiting.at);
+    assert_eq!([1, 2, 3].map(|number| shop.newest(number).task.revision), [2, 2, 1]);
+    shop.scale(5).come_to_rest();
+    assert_eq!([1, 2, 3, 4].map(|number| shop.newest(number).task.revision), [2, 2, 1, 2]);
+    assert_eq!(shop.newest(1).at, updated.at);
+}
+
 #[test]
 fn scaling_to_nothing_and_back_keeps_numbers_and_ends_with_the_wanted_count() {
     let mut shop = Shop::open(1);

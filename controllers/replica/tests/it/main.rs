@@ -4,7 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // What helps tests fails as tests do.
 
 mod cases;
+mod evictions;
+mod global;
+mod jobs;
 mod lives;
+mod restarts;
 mod rules;
 mod shop;
+mod start_first;
 mod whims;

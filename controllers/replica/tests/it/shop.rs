@@ -13,7 +13,10 @@ use skep_api::task::{DesiredState, Obstacle, Slot, Task, TaskState, TaskStatus};
 use skep_api::time::Span;
 use skep_replica::Replica;
 use skep_replica::change::Change;
-use skep_runtime::scene::Scene;
+use skep_replica::world::World;
+use skep_runtime::controller::{Controller as _, Moment, World as _};
+use skep_runtime::scene::{CLUSTER, Scene};
+use skep_runtime::services::Subject;
 
 pub(crate) struct Shop {
     pub(crate) scene: Scene<Replica>,
@@ -353,6 +356,58 @@ impl Shop {
         change(&mut status);
         self.scene.put(Key::TaskStatus(seen.at.clone()), status);
         self
+    }
+
+    /// The task of a slot ends by itself, after it ran for so long.
+    pub(crate) fn end(&mut self, number: u32, state: TaskState, after: Span) -> &mut Self {
+        let seen = self.newest(number);
+        let started = self.scene.now;
+        self.wait(after).say_with(&seen, state, |status| {
+            status.started = Some(started);
+            status.running = Some(started);
+        })
+    }
+
+    /// Lets everybody work, and delays go by, until nothing moves any more.
+    pub(crate) fn come_to_rest_in_time(&mut self) -> &mut Self {
+        for _ in 0..50 {
+            self.come_to_rest();
+            match self.scene.plan(&Subject::Service(web())).again {
+                Some(instant) => self.wait(instant.since(self.scene.now)),
+                None => return self,
+            };
+        }
+        panic!("something is always waited for");
+    }
+
+    /// Lets everybody work until nothing moves any more, but every task of one slot fails.
+    pub(crate) fn come_to_rest_with_failing(&mut self, number: u32) -> &mut Self {
+        for _ in 0..50 {
+            self.settle();
+            self.wait(Span::from_secs(5)).settle();
+            let may_fail = |seen: &Seen| seen.is_alive() && seen.task.desired == DesiredState::Complete;
+            if let Some(seen) = self.in_slot(number).pop().filter(may_fail) {
+                let seen = if seen.at.place == Place::Pending { self.place(&seen, STEADY) } else { seen };
+                self.say(&seen, TaskState::Failed).settle();
+            }
+            let before = self.scene.revision();
+            self.work();
+            if self.scene.revision() == before {
+                return self;
+            }
+        }
+        panic!("the job does not come to rest");
+    }
+
+    /// A leader who has just been elected knows what is stored, and plans the same.
+    pub(crate) fn check_new_leader(&self) {
+        let mut world = World::new(CLUSTER);
+        for (key, entry) in self.scene.entries() {
+            world.apply(key, Some(entry));
+        }
+        let at = Moment { now: self.scene.now, cut: self.scene.revision() };
+        let subject = Subject::Service(web());
+        assert_eq!(Replica::plan(&world, &subject, at), self.scene.plan(&subject));
     }
 
     pub(crate) fn fits_nowhere(&mut self, seen: &Seen, filter: &str) -> &mut Self {
