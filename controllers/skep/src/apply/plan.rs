@@ -241,15 +241,15 @@ mod tests {
             format!("{{apiVersion: skep/v1, kind: Volume, metadata: {metadata}, spec: {{{spec}}}}}")
         };
         let mut etcd = Etcd::default();
-        etcd.apply(&service("a_b", "task: {image: x}")).unwrap();
-        let planned = etcd.apply(&volume("a_b", "default", "driver: local")).unwrap();
+        etcd.apply(&service("a_bb", "task: {image: x}")).unwrap();
+        let planned = etcd.apply(&volume("a_bb", "default", "driver: local")).unwrap();
         assert_eq!(planned.action, Some(ChangeAction::Created));
-        let Err(Failure::Conflict(lines)) = etcd.apply(&volume("b", "a", "")) else { panic!("no conflict") };
-        assert!(lines[0].contains("Volume/a/b: Volume/default/a_b is called a_b in Docker"), "{lines:?}");
+        let Err(Failure::Conflict(lines)) = etcd.apply(&volume("bb", "a", "")) else { panic!("no conflict") };
+        assert!(lines[0].contains("Volume/a/bb: Volume/default/a_bb is called a_bb in Docker"), "{lines:?}");
         let puts = etcd.puts;
-        assert_eq!(etcd.apply(&volume("a_b", "default", "driver: local")).unwrap().action, None);
+        assert_eq!(etcd.apply(&volume("a_bb", "default", "driver: local")).unwrap().action, None);
         assert_eq!(etcd.puts, puts, "the same file again writes nothing");
-        let planned = etcd.apply(&volume("a_b", "default", "driverOptions: {type: nfs}")).unwrap();
+        let planned = etcd.apply(&volume("a_bb", "default", "driverOptions: {type: nfs}")).unwrap();
         let paths: Vec<&str> = planned.fields.iter().map(|field| field.path.as_str()).collect();
         assert_eq!(paths, ["spec.driver", "spec.driverOptions.type"]);
     }
