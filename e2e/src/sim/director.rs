@@ -58,6 +58,7 @@ impl Director {
         tokio::time::sleep_until(within(&mut self.random, STEP)).await;
         self.look_after(RESTART_DELAY).await;
         self.undo(Instant::now());
+        self.end_jobs();
         for fault in Fault::ALL {
             let rate = self.ground.weather.menu.rate(fault) * EMPHASIS;
             if rate > 0.0 && self.random.f64() < rate {
@@ -101,6 +102,16 @@ impl Director {
     /// Starts again what has ended by itself and is due.
     pub(crate) fn restart_ended(&mut self) {
         self.undo(Instant::now());
+    }
+
+    /// Lets tasks of jobs come to their end on machines that are there.
+    pub(crate) fn end_jobs(&mut self) {
+        let Self { processes, random, lost, .. } = self;
+        for process in processes.iter().filter(|process| Some(process.index) != *lost) {
+            if let Some(machine) = &process.machine {
+                machine.end_some(random);
+            }
+        }
     }
 
     /// Ends everything.

@@ -210,6 +210,7 @@ async fn watch_over(director: &mut Director, span: Duration) {
     while Instant::now() < until {
         director.look_after(Duration::ZERO).await;
         director.restart_ended();
+        director.end_jobs();
         tokio::time::sleep(LOOK.min(span)).await;
     }
 }

@@ -1,21 +1,22 @@
 //! A person who edits: creates, scales, changes, deletes and breaks services, and relabels nodes, as the CLI would write it.
 
+mod cast;
+
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use skep_api::ident::Stack;
 use skep_api::key::{Key, ServiceRef, prefix};
-use skep_api::node::{Availability, NodeSpec, NodeState};
+use skep_api::node::{Availability, DrainMode, NodeSpec, NodeState};
 use skep_api::object::Object;
 use skep_store::{Guard, KeyValue, Put, Range, Store, Txn};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::machine::MEMORY_MIB;
+use cast::{CAST, Character, NOWHERE, SOMEWHERE, Wish};
 
-/// The versions of the image that services run.
-pub(crate) const IMAGE_VERSIONS: std::ops::RangeInclusive<u64> = 1..=4;
+pub(crate) use cast::IMAGE_VERSIONS;
+
 /// The longest pause between two edits.
 const PAUSE: Duration = Duration::from_secs(8);
 /// The zones that nodes are labelled with.
@@ -24,45 +25,14 @@ const ZONES: [&str; 2] = ["a", "b"];
 const GARBAGE: [&str; 4] =
     ["{{{", "kind: Service\nspec: 3\n", "\0\u{1}", "apiVersion: skep/v1\nkind: Service\n"];
 
-/// The services that there may be. Some pairs exclude each other: `big-*` fill a machine, `port-*` want the same port.
-const CAST: [Character; 7] = [
-    Character { name: "web", replicas: 5, memory_mib: 0, port: 0, is_zoned: false },
-    Character { name: "api", replicas: 3, memory_mib: 64, port: 0, is_zoned: false },
-    Character { name: "big-a", replicas: 3, memory_mib: MEMORY_MIB - 300, port: 0, is_zoned: false },
-    Character { name: "big-b", replicas: 3, memory_mib: MEMORY_MIB - 400, port: 0, is_zoned: false },
-    Character { name: "port-a", replicas: 3, memory_mib: 0, port: 8080, is_zoned: false },
-    Character { name: "port-b", replicas: 3, memory_mib: 0, port: 8080, is_zoned: false },
-    Character { name: "zoned", replicas: 3, memory_mib: 32, port: 0, is_zoned: true },
-];
-
 /// How many of them one person has at most.
 const CAST_SIZES: std::ops::RangeInclusive<usize> = 1..=5;
-
-/// What a service is like.
-struct Character {
-    name: &'static str,
-    /// The most replicas.
-    replicas: u32,
-    memory_mib: u64,
-    port: u16,
-    is_zoned: bool,
-}
 
 /// A service of the cast, with its name.
 #[derive(Clone)]
 struct Part {
     character: &'static Character,
     service: ServiceRef,
-}
-
-/// What the person wants of one service.
-#[derive(Debug, Clone)]
-struct Wish {
-    replicas: u32,
-    version: u64,
-    /// Makes templates differ that are otherwise alike.
-    variant: u64,
-    delay_ms: u64,
 }
 
 /// A person at work.
@@ -94,11 +64,27 @@ impl User {
             let pause = PAUSE.mul_f64(self.random.f64().powi(2));
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        self.mend().await;
         shutdown.cancelled().await;
+    }
+
+    /// Gives services an image that exists: one that does not exist is tried again for ever.
+    async fn mend(&self) {
+        for part in &self.cast {
+            let key = part.key();
+            let Ok(found) = self.store.get(&key).await else { continue };
+            let Some(kv) = found.entries.first() else { continue };
+            let text = String::from_utf8_lossy(&kv.value);
+            if text.contains(NOWHERE) {
+                let guard = Guard::modified(key.clone(), kv.modified);
+                let mended = text.replace(NOWHERE, SOMEWHERE);
+                self.commit(&Txn::new().guard(guard).put(Put::new(key, mended))).await;
+            }
+        }
     }
 
     async fn act(&mut self) {
@@ -121,12 +107,7 @@ impl User {
 
     async fn create(&mut self, part: &Part) {
         let character = part.character;
-        let wish = Wish {
-            replicas: self.random.u32(1..=character.replicas),
-            version: self.random.u64(IMAGE_VERSIONS),
-            variant: 0,
-            delay_ms: self.random.choice([0, 500, 2000]).unwrap_or_default(),
-        };
+        let wish = Wish::draw(character, &mut self.random);
         let (key, claim) = (part.key(), part.claim());
         let txn = Txn::new()
             .guard(Guard::absent(key.clone()))
@@ -140,11 +121,7 @@ impl User {
     async fn edit(&mut self, found: &KeyValue, part: &Part) {
         let character = part.character;
         let Some(wish) = self.wishes.get_mut(character.name) else { return };
-        match self.random.u32(..4) {
-            0 => wish.version = self.random.u64(IMAGE_VERSIONS),
-            1 => wish.variant = self.random.u64(..3),
-            _ => wish.replicas = self.random.u32(0..=character.replicas),
-        }
+        wish.change(character, &mut self.random);
         let key = part.key();
         let value = wish.manifest(character);
         let txn = Txn::new().guard(Guard::modified(key.clone(), found.modified)).put(Put::new(key, value));
@@ -176,9 +153,13 @@ impl User {
             return self.commit(&txn).await;
         }
         let zone = self.random.choice(ZONES).unwrap_or_default();
-        let is_paused = self.random.u32(..4) == 0;
-        let availability = if is_paused { Availability::Pause } else { Availability::Active };
-        let mut spec = NodeSpec { availability, ..(*old).clone() };
+        let availability = match self.random.u32(..5) {
+            0 => Availability::Pause,
+            1 => Availability::Drain,
+            _ => Availability::Active,
+        };
+        let drain = if self.random.bool() { DrainMode::Now } else { DrainMode::Gradual };
+        let mut spec = NodeSpec { availability, drain, ..(*old).clone() };
         spec.labels.insert("zone".to_owned(), zone.to_owned());
         if let Ok(value) = Object::from(spec).encode(&key) {
             let txn = Txn::new().guard(Guard::modified(key.clone(), kv.modified)).put(Put::new(key, value));
@@ -208,28 +189,5 @@ impl Part {
 
     fn claim(&self) -> Key {
         Key::name_claim(&self.service)
-    }
-}
-
-impl Wish {
-    fn manifest(&self, character: &Character) -> String {
-        let Character { name, memory_mib, port, is_zoned, .. } = character;
-        let Self { replicas, version, variant, delay_ms } = self;
-        let mut text = format!(
-            "apiVersion: skep/v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  replicas: {replicas}\n  \
-             restart: {{delay: {delay_ms}ms}}\n  task:\n    image: \"app:{version}\"\n    \
-             env: {{VARIANT: \"{variant}\"}}\n"
-        );
-        // Writing to a String cannot fail.
-        if *memory_mib > 0 {
-            let _ = writeln!(text, "    resources: {{reservations: {{memory: {memory_mib}Mi}}}}");
-        }
-        if *port > 0 {
-            let _ = writeln!(text, "  ports: [{{target: 80, published: {port}, mode: host}}]");
-        }
-        if *is_zoned {
-            text += "  placement: {constraints: [\"node.labels.zone == a\"]}\n";
-        }
-        text
     }
 }

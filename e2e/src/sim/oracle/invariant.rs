@@ -69,6 +69,21 @@ pub(crate) const CONSTRAINED: Invariant =
 pub(crate) const HOST_PORT: Invariant = Invariant::new(11, "a host port is held by one task");
 /// A task has one successor.
 pub(crate) const ONE_SUCCESSOR: Invariant = Invariant::new(12, "a task is replaced once");
+/// Updates take down only so many slots.
+pub(crate) const PARALLELISM: Invariant =
+    Invariant::new(19, "an update has no more slots down than its parallelism says");
+/// A failed update does not go on.
+pub(crate) const FAILURE_ACTS: Invariant =
+    Invariant::new(21, "an update that has failed admits no further slot, unless it is to continue");
+/// A rollback goes to what was stable.
+pub(crate) const ROLLBACK_RESTORES: Invariant =
+    Invariant::new(22, "a rollback goes to the stable revision, and then every task runs it");
+/// No task is made of what was given up.
+pub(crate) const SUPERSEDED: Invariant =
+    Invariant::new(23, "a task is made of the revision that slots move to, or of the stable one");
+/// A drained node becomes empty.
+pub(crate) const DRAINED: Invariant =
+    Invariant::new(24, "a drained node becomes empty, as far as there is room elsewhere");
 /// A container starts only after a claim.
 pub(crate) const CLAIMED: Invariant = Invariant::new(
     26,

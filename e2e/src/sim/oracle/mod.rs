@@ -8,6 +8,7 @@ pub(crate) mod rest;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod updates;
 pub(crate) mod view;
 pub(crate) mod writers;
 
@@ -166,7 +167,9 @@ impl State {
             let Key::Service(reference) = &write.key else { continue };
             let value = write.entry.as_ref().and_then(|entry| entry.value.as_ref().ok());
             if let Some(Object::Service(service)) = value
-                && service.spec.update.order == Order::StartFirst
+                && [&service.spec.update, &service.spec.rollback]
+                    .iter()
+                    .any(|policy| policy.order == Order::StartFirst)
             {
                 self.start_first.extend(self.view.uid_of(reference));
             }
@@ -177,6 +180,7 @@ impl State {
         writers::check(&self.view, &self.clients, client, written)?;
         tasks::check(&self.view, steps, &self.start_first)?;
         placement::check(&self.view, steps)?;
+        updates::check(&self.view, written, steps)?;
         self.check_poison(steps)?;
         self.claims.commit(&self.view, self.clients.get(client), steps)
     }

@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skep_api::constraint::NodeFacts;
 use skep_api::defaults::TASK_HISTORY_LIMIT;
 use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Place, ServiceRef, TaskRef};
-use skep_api::node::NodeState;
+use skep_api::node::{Availability, NodeState};
 use skep_api::object::Service;
 use skep_api::rollout::RolloutState;
-use skep_api::task::{DesiredState, TaskState};
+use skep_api::service::Mode;
+use skep_api::task::{DesiredState, Slot, TaskState};
 use skep_runtime::table::Versioned;
 
-use super::invariant::{CONVERGES, NO_ORPHANS, OWNED, POISON_ISOLATED, QUIET, Violation};
+use super::invariant::{
+    CONVERGES, DRAINED, NO_ORPHANS, OWNED, POISON_ISOLATED, QUIET, ROLLBACK_RESTORES, Violation,
+};
 use super::placement::{host_ports, live_on, needs, obstacle, plus, reserved};
 use super::view::{Seen, View};
 
@@ -69,7 +73,7 @@ impl Rest<'_> {
             .iter()
             .filter(|task| task.task.uid == *uid && (task.is_wanted() || !self.is_lost(&task.key.place)))
             .collect();
-        let alive: Vec<&Seen> = own.into_iter().filter(|task| task.is_live()).collect();
+        let alive: Vec<&Seen> = own.iter().copied().filter(|task| task.is_live()).collect();
         let pending: Vec<&Seen> = of(&alive, |task| task.key.place == Place::Pending);
         let running: Vec<&Seen> = of(&alive, |task| is_running(task) && !self.is_lost(&task.key.place));
         // While one slot waits for a node, another may wait for its turn to be updated.
@@ -79,19 +83,76 @@ impl Rest<'_> {
         for task in &pending {
             self.check_pending(task)?;
         }
-        let replicas = usize::try_from(service.spec.replicas).unwrap_or(usize::MAX);
+        self.check_drained(&running)?;
+        let wanted = self.wanted(service, uid, &own);
         let slots: BTreeSet<_> = alive.iter().map(|task| &task.task.slot).collect();
-        let is_whole = slots.len() == replicas && (running.len() == replicas || !pending.is_empty());
-        let is_settled = alive.len() == running.len() + pending.len() + ready.len();
+        let served: BTreeSet<_> = running.iter().map(|task| &task.task.slot).collect();
+        let is_whole = slots.len() == wanted && (served.len() == wanted || !pending.is_empty());
+        let is_settled = alive.len() == running.len() + pending.len() + ready.len()
+            && (served.len() == running.len() || !pending.is_empty());
         CONVERGES.check(is_whole && is_settled, || {
             let word =
                 |task: &&Seen| format!("{} ({}, wanted {:?})", task.key, task.state, task.task.desired);
-            format!("{reference} wants {replicas} and has {:?}", alive.iter().map(word).collect::<Vec<_>>())
+            format!("{reference} wants {wanted} and has {:?}", alive.iter().map(word).collect::<Vec<_>>())
         })?;
         if pending.is_empty() {
             self.check_revision(reference, service, uid, &running)?;
         }
-        self.check_status(reference, service, uid, &running)
+        self.check_status(reference, service, uid, &running, wanted)
+    }
+
+    /// How many slots should have a task that runs: of a job, none, for it has come to its end.
+    fn wanted(&self, service: &Service, uid: &Uid, own: &[&Seen]) -> usize {
+        let target = self.view.rollouts.get(uid).map(|rollout| rollout.target);
+        let done = |slot: &Slot| {
+            let mut tasks =
+                own.iter().filter(|task| task.task.slot == *slot && Some(task.task.revision) == target);
+            tasks.any(|task| task.state == TaskState::Complete)
+        };
+        match service.spec.mode {
+            Mode::Replicated => usize::try_from(service.spec.replicas).unwrap_or(usize::MAX),
+            Mode::ReplicatedJob => {
+                let completions = service.spec.job.as_ref().map_or(1, |job| job.completions);
+                (0..completions).filter(|number| !done(&Slot::Number(*number))).count()
+            }
+            Mode::Global => self.hosts(service, own).count(),
+            Mode::GlobalJob => {
+                self.hosts(service, own).filter(|node| !done(&Slot::Node((*node).clone()))).count()
+            }
+        }
+    }
+
+    /// The nodes on which a global service has a task: it stays on a paused one, and does not come to it.
+    fn hosts<'a>(&'a self, service: &'a Service, own: &'a [&'a Seen]) -> impl Iterator<Item = &'a NodeId> {
+        self.machines.keys().filter(move |node| {
+            let Some(spec) = self.view.nodes.get(node) else { return false };
+            let report = self.view.reports.get(node).map(|held| held.value.as_ref());
+            let fits =
+                service.spec.placement.misfit(&NodeFacts { id: node, spec: &spec.value, report }).is_none();
+            let has_task = || {
+                own.iter()
+                    .any(|task| task.is_live() && task.is_wanted() && task.key.place.node() == Some(node))
+            };
+            match spec.availability {
+                Availability::Active => fits,
+                Availability::Pause => has_task(),
+                Availability::Drain => false,
+            }
+        })
+    }
+
+    /// A task runs on a drained node only if no other one has room for it.
+    fn check_drained(&self, running: &[&Seen]) -> Result<(), Violation> {
+        for task in running {
+            let node = task.key.place.node().and_then(|node| self.view.nodes.get(node));
+            if node.is_some_and(|node| node.availability == Availability::Drain) {
+                let fitting = self.machines.keys().find(|node| self.fits(task, node));
+                DRAINED.check(fitting.is_none(), || {
+                    format!("{} runs on a drained node, but fits on {fitting:?}", task.key)
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// A task without a node says why, and no node fits indeed.
@@ -125,17 +186,25 @@ impl Rest<'_> {
         let Some(rollout) = rollout else {
             return Err(CONVERGES.broken(format!("{reference} has no rollout")));
         };
-        CONVERGES.check(rollout.state == RolloutState::Completed, || {
+        // An update that failed while faults lasted stays where it is, and says why.
+        let is_held = rollout.failure.is_some()
+            && matches!(
+                rollout.state,
+                RolloutState::Paused | RolloutState::RollbackPaused | RolloutState::RollbackCompleted
+            );
+        CONVERGES.check(rollout.state == RolloutState::Completed || is_held, || {
             format!("the rollout of {reference} does not end: {:?}", rollout.value)
         })?;
-        let target = self.view.revisions.get(&(uid.clone(), rollout.target));
-        let is_current = target.is_some_and(|revision| {
-            revision.task == service.spec.task && revision.placement == service.spec.placement
-        });
-        CONVERGES
-            .check(is_current, || format!("{reference} runs {target:?}, which is not what is wanted"))?;
+        let latest = self.view.revisions.iter().filter(|((of, _), _)| of == uid).last();
+        let is_current = latest.is_some_and(|(_, revision)| revision.task == service.spec.task);
+        CONVERGES.check(is_current, || {
+            format!("the last revision of {reference} is not what is wanted: {latest:?}")
+        })?;
+        let is_paused = matches!(rollout.state, RolloutState::Paused | RolloutState::RollbackPaused);
         let old = running.iter().find(|task| task.task.revision != rollout.target);
-        CONVERGES.check(old.is_none(), || format!("{old:?} does not run revision {}", rollout.target))
+        let law =
+            if rollout.state == RolloutState::RollbackCompleted { ROLLBACK_RESTORES } else { CONVERGES };
+        law.check(old.is_none() || is_paused, || format!("{old:?} does not run revision {}", rollout.target))
     }
 
     /// What people are told is a recount.
@@ -145,6 +214,7 @@ impl Rest<'_> {
         service: &Versioned<Service>,
         uid: &Uid,
         running: &[&Seen],
+        wanted: usize,
     ) -> Result<(), Violation> {
         let status = self.view.service_statuses.get(reference);
         let Some(status) = status else { return Err(CONVERGES.broken(format!("{reference} has no status"))) };
@@ -152,7 +222,8 @@ impl Rest<'_> {
         let updated = running.iter().filter(|task| Some(task.task.revision) == target).count();
         let told = (status.observed_version, status.desired, status.running, status.updated);
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let counted = (service.stamp.modified, service.spec.replicas, count(running.len()), count(updated));
+        let slots: BTreeSet<_> = running.iter().map(|task| &task.task.slot).collect();
+        let counted = (service.stamp.modified, count(wanted), count(slots.len()), count(updated));
         CONVERGES.check(told == counted, || {
             format!("the status of {reference} says (version, desired, running, updated) {told:?}, not {counted:?}")
         })
@@ -177,6 +248,10 @@ impl Rest<'_> {
         let revision = self.view.revisions.iter().find(|((uid, _), _)| !is_explained(uid));
         CONVERGES.check(revision.is_none(), || {
             format!("a revision is left of a service that is gone: {revision:?}")
+        })?;
+        let eviction = self.view.evictions.iter().find(|(task, _)| self.view.task_at(task).is_none());
+        CONVERGES.check(eviction.is_none(), || {
+            format!("an eviction is left of a task that is gone: {eviction:?}")
         })?;
         let status = self.view.service_statuses.iter().find(|(service, _)| !self.view.services.has(service));
         CONVERGES
@@ -223,7 +298,8 @@ fn of<'a>(tasks: &[&'a Seen], holds: impl Fn(&Seen) -> bool) -> Vec<&'a Seen> {
 }
 
 fn is_running(task: &Seen) -> bool {
-    task.state == TaskState::Running && task.task.desired == DesiredState::Running
+    task.state == TaskState::Running
+        && matches!(task.task.desired, DesiredState::Running | DesiredState::Complete)
 }
 
 fn check_history(tasks: &[Seen]) -> Result<(), Violation> {

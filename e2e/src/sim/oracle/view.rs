@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use skep_api::eviction::Eviction;
 use skep_api::ident::{Name, NodeId, Stack, TaskName, Uid};
 use skep_api::key::{Key, Place, ServiceRef, TaskRef};
-use skep_api::node::{NodeReport, NodeSpec, NodeStatus, Session};
+use skep_api::node::{NodeReport, NodeSpec, NodeState, NodeStatus, Session};
 use skep_api::object::{Object, Service};
 use skep_api::rollout::{Revision, Rollout};
 use skep_api::service::ServiceStatus;
@@ -38,6 +39,8 @@ pub(crate) struct View {
     pub(crate) revisions: Table<(Uid, u64), Revision>,
     /// How updates go.
     pub(crate) rollouts: Table<Uid, Rollout>,
+    /// Which tasks have to leave their nodes.
+    pub(crate) evictions: Table<TaskRef, Eviction>,
     /// What people are told of services.
     pub(crate) service_statuses: Table<ServiceRef, ServiceStatus>,
     tasks: Table<TaskRef, Task>,
@@ -78,6 +81,8 @@ pub(crate) struct Written {
     pub(crate) existed: bool,
     /// What it holds now.
     pub(crate) entry: Option<Entry>,
+    /// The rollout that it held before, if it is one's.
+    pub(crate) rollout_before: Option<Arc<Rollout>>,
 }
 
 impl Seen {
@@ -142,6 +147,17 @@ impl View {
         Some(Uid::derive(&self.cluster, &Key::Service(service.clone()).to_string(), stamp.created))
     }
 
+    /// Whether the task at `key` is to be stopped at once, beside the parallelism of its service.
+    pub(crate) fn evicts_now(&self, key: &TaskRef) -> bool {
+        self.evictions.get(key).is_some_and(|eviction| eviction.now)
+    }
+
+    /// Whether the node at `place` is said to be Down.
+    pub(crate) fn is_down(&self, place: &Place) -> bool {
+        let status = place.node().and_then(|node| self.node_statuses.get(node));
+        status.is_some_and(|status| status.state == NodeState::Down)
+    }
+
     /// The revision that a task runs.
     pub(crate) fn revision_of(&self, task: &Task) -> Option<&Revision> {
         self.revisions.get(&(task.uid.clone(), task.revision)).map(|held| held.value.as_ref())
@@ -160,6 +176,7 @@ impl View {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm)] // Only rollouts are compared with what they were.
     fn write(&mut self, key: Key, event: &Event) -> Written {
         let entry = match event {
             Event::Put(kv) => {
@@ -168,12 +185,16 @@ impl View {
             }
             Event::Delete { .. } => None,
         };
+        let rollout_before = match &key {
+            Key::Rollout(uid) => self.rollouts.get(uid).map(|held| Arc::clone(&held.value)),
+            _ => None,
+        };
         let existed = match &entry {
             Some(entry) => entry.stamp.created != entry.stamp.modified,
             None => true,
         };
         self.set(&key, entry.as_ref());
-        Written { key, existed, entry }
+        Written { key, existed, entry, rollout_before }
     }
 
     fn set(&mut self, key: &Key, entry: Option<&Entry>) {
@@ -186,6 +207,7 @@ impl View {
             Key::NodeStatus(node) => drop(self.node_statuses.set(node, entry)),
             Key::Revision(uid, number) => drop(self.revisions.set(&(uid.clone(), *number), entry)),
             Key::Rollout(uid) => drop(self.rollouts.set(uid, entry)),
+            Key::Eviction(task) => drop(self.evictions.set(task, entry)),
             Key::ServiceStatus(service) => drop(self.service_statuses.set(service, entry)),
             Key::TaskStatus(task) => drop(self.task_statuses.set(task, entry)),
             Key::Task(task) => {
@@ -203,7 +225,6 @@ impl View {
             | Key::ServiceNameClaim(_)
             | Key::VolumeNameClaim(_)
             | Key::Volume(_)
-            | Key::Eviction(_)
             | Key::Pin(..)
             | Key::Cluster
             | Key::Control(_) => {}
