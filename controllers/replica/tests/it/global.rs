@@ -1,19 +1,14 @@
 //! Global services (Swarm 3.2): a task on every node that fits, and none elsewhere.
 
-use std::collections::BTreeMap;
-
 use skep_api::key::{Key, Place};
 use skep_api::node::{Allocated, Availability, NodeState, NodeStatus};
 use skep_api::object::Object;
 use skep_api::task::{DesiredState, TaskState};
 use skep_api::time::Timestamp;
-use skep_replica::world::World;
-use skep_runtime::controller::World as _;
-use skep_runtime::scene::CLUSTER;
 use skep_runtime::services::Subject;
-use skep_runtime::table::Entry;
 
 use crate::shop::{STEADY, Shop, node, web};
+use crate::watcher::Watcher;
 
 fn global() -> Shop {
     let mut shop =
@@ -121,23 +116,11 @@ fn a_task_that_failed_is_followed_on_its_own_node() {
     assert_eq!(new.at.place, old.at.place);
 }
 
-/// Who is planned again when `shop` has changed.
-fn woken(world: &mut World, known: &mut BTreeMap<Key, Entry>, shop: &Shop) -> Vec<Subject> {
-    let mut woken = Vec::new();
-    for (key, entry) in shop.scene.entries() {
-        if known.get(key) != Some(entry) {
-            woken.extend(world.apply(key, Some(entry)));
-            known.insert(key.clone(), entry.clone());
-        }
-    }
-    woken
-}
-
 #[test]
 fn only_what_a_node_decides_by_wakes_global_services() {
     let mut shop = global();
-    let (mut world, mut known) = (World::new(CLUSTER), BTreeMap::new());
-    woken(&mut world, &mut known, &shop);
+    let mut watcher = Watcher::new();
+    watcher.woken(&shop);
     let Some(Object::NodeStatus(status)) = shop.scene.object(&Key::NodeStatus(node(1))) else { panic!() };
     let counted = NodeStatus {
         allocated: Allocated { tasks: 5, ..Allocated::default() },
@@ -145,7 +128,7 @@ fn only_what_a_node_decides_by_wakes_global_services() {
         ..(**status).clone()
     };
     shop.scene.put(Key::NodeStatus(node(1)), counted);
-    assert_eq!(woken(&mut world, &mut known, &shop), [], "the node controller has counted");
+    assert_eq!(watcher.woken(&shop), [].into(), "the node controller has counted");
     shop.node_wants(1, Availability::Active, "d");
-    assert_eq!(woken(&mut world, &mut known, &shop), [Subject::Service(web())], "a label");
+    assert_eq!(watcher.woken(&shop), [Subject::Service(web())].into(), "a label");
 }

@@ -248,6 +248,21 @@ fn a_step_stands_on_everything_that_it_was_decided_from() {
     assert_eq!(reasons(&step(&shop)), [said(&old)], "the new task starts");
     shop.settle();
 
+    shop.say(&new, TaskState::Running).evict(&new, false);
+    let leaves = Key::Eviction(new.at.clone());
+    let to_leave = [spec.clone(), rollout.clone(), leaves.clone()];
+    assert_eq!(reasons(&step(&shop)), to_leave, "the new task has to leave");
+    shop.settle();
+    let pending = shop.newest(1);
+    let next = shop.place(&pending, 1);
+    shop.say(&next, TaskState::Ready);
+    let staged = Key::Task(next.at.clone());
+    let all = [spec.clone(), rollout.clone(), staged, said(&next), said(&new), leaves];
+    assert_eq!(reasons(&step(&shop)), all, "it makes way");
+    shop.settle();
+    shop.say(&new, TaskState::Shutdown).settle();
+    let new = next;
+
     shop.say(&new, TaskState::Failed);
     assert_eq!(reasons(&step(&shop)), [spec.clone(), rollout, said(&new)], "the new task has failed");
     shop.settle();

@@ -12,4 +12,5 @@ mod restarts;
 mod rules;
 mod shop;
 mod start_first;
+mod watcher;
 mod whims;

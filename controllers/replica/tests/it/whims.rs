@@ -1,7 +1,7 @@
 //! Random lives of a service: whatever people, nodes, agents, the scheduler and the updater do, the rules hold, and when
 //! everybody works again the service comes to what is wanted and stays there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use skep_api::key::{Key, Place};
@@ -9,15 +9,13 @@ use skep_api::node::{Availability, NodeState};
 use skep_api::rollout::{Batch, RolloutState};
 use skep_api::task::{DesiredState, Slot, TaskState};
 use skep_api::time::Span;
-use skep_replica::world::World;
 use skep_runtime::controller::World as _;
 use skep_runtime::plan::Change as _;
-use skep_runtime::scene::CLUSTER;
 use skep_runtime::services::Subject;
-use skep_runtime::table::Entry;
 
 use crate::rules::{Rules, check_guards};
 use crate::shop::{Shop, node, slot, web};
+use crate::watcher::Watcher;
 
 /// Something that happens.
 #[derive(Debug, Clone)]
@@ -87,29 +85,6 @@ impl Life {
             _ => None,
         };
         (shop, Rules::new(self.order == "start-first", attempts))
-    }
-}
-
-/// A second world that is told only what changes, to see who is planned again for it.
-struct Watcher {
-    world: World,
-    known: BTreeMap<Key, Entry>,
-}
-
-impl Watcher {
-    fn new() -> Self {
-        Self { world: World::new(CLUSTER), known: BTreeMap::new() }
-    }
-
-    /// What has to be planned again for all that changed since the last time.
-    fn woken(&mut self, shop: &Shop) -> BTreeSet<Subject> {
-        let now: BTreeMap<Key, Entry> =
-            shop.scene.entries().map(|(key, entry)| (key.clone(), entry.clone())).collect();
-        let keys: BTreeSet<&Key> = now.keys().chain(self.known.keys()).collect();
-        let changed = keys.into_iter().filter(|key| now.get(*key) != self.known.get(*key));
-        let woken = changed.flat_map(|key| self.world.apply(key, now.get(key))).collect();
-        self.known = now;
-        woken
     }
 }
 
