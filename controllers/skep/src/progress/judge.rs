@@ -108,11 +108,21 @@ fn ready(status: &ServiceStatus, rollout: &Rollout) -> Verdict {
     }
     let running = format!("{}/{}", status.running, status.desired);
     if condition::is_true(&status.conditions, "Ready") {
-        return Verdict::Ready(format!("ready {running}"));
+        let held = if rollout.waits_for(Waiting::PARTITION) {
+            let (updated, target) = (status.updated, rollout.target);
+            format!(": {updated} of them run revision {target}, and update.partition holds the others")
+        } else {
+            String::new()
+        };
+        return Verdict::Ready(format!("ready {running}{held}"));
     }
-    if rollout.waits_for(Waiting::PARTITION) {
-        let words = format!("{} of {} run revision {}", status.updated, status.desired, rollout.target);
-        return Verdict::Ready(format!("ready {running}: {words}, and update.partition holds the others"));
+    // What was asked for is there; that an earlier update was taken back keeps the service from being Ready.
+    let is_settled = find(status, "Progressing", Truth::False).is_some_and(|it| it.reason == "RolledBack");
+    if rollout.state == RolloutState::RollbackCompleted && is_settled {
+        let target = rollout.target;
+        return Verdict::Ready(format!(
+            "{running} run revision {target}, to which an earlier update was rolled back"
+        ));
     }
     if let Some(given_up) =
         find(status, "DependenciesMet", Truth::False).filter(|it| it.reason == "DependencyTimeout")
@@ -307,7 +317,11 @@ mod tests {
 
     #[test]
     fn an_edit_of_the_replicas_does_not_fail_because_an_earlier_update_was_rolled_back() {
-        let (ready, back) = (status(9, Truth::True), broken(9, "rollback_completed"));
+        let (mut ready, back) = (status(9, Truth::False), broken(9, "rollback_completed"));
+        let earlier = Seen { failed: Some(5), ..seen(&ready, &back) };
+        assert!(judge(&Aim::Ready, since(9), earlier).is_waiting(), "a new slot does not run yet");
+        let now = Timestamp::from_millis(0);
+        condition::set(&mut ready.conditions, "Progressing", Truth::False, "RolledBack", "", now);
         let earlier = Seen { failed: Some(5), ..seen(&ready, &back) };
         assert!(judge(&Aim::Ready, since(9), earlier).is_ready());
         let with_past = Since { has_past: true, ..since(9) };
@@ -363,12 +377,13 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_is_reached_is_enough() {
-        let status = status(5, Truth::False);
+    fn a_partition_that_is_reached_is_enough_and_said() {
+        let status = status(5, Truth::True);
         let mut held = rollout(5, "updating");
         held.waiting =
             serde_json::from_value(json!({"reason": "Partition", "since": "2026-01-31T12:00:00Z"})).unwrap();
-        assert!(judge(&Aim::Ready, since(5), seen(&status, &held)).is_ready());
+        let verdict = judge(&Aim::Ready, since(5), seen(&status, &held));
+        assert!(verdict.is_ready() && verdict.to_string().contains("update.partition"), "{verdict}");
     }
 
     #[test]

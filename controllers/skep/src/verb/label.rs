@@ -13,7 +13,7 @@ use crate::verb::set::assign::{Assignment, into_map};
 use crate::verb::target::{StackArgs, Target, node};
 use crate::view::Kind;
 
-/// Set or remove labels of a service or a node
+/// Set or remove labels of a service, a volume or a node
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,6 +38,8 @@ impl Label {
         let store = context.cluster.connect(&context.env).await?;
         let key = if self.target.kind == Kind::Nodes {
             Key::Node(node(&store, &self.target.name).await?)
+        } else if self.target.kind == Kind::Volumes {
+            Key::Volume(self.target.reference(&self.stack)?)
         } else {
             Key::Service(self.target.service(&self.stack)?)
         };

@@ -13,6 +13,7 @@ use skep_api::key::{Key, ServiceRef, prefix};
 use skep_api::manifest::Manifest;
 use skep_api::object::Object;
 use skep_api::rollout::{Control, Revision, Rollout};
+use skep_api::service::Mode;
 use skep_store::{Guard, Range, Store, Update};
 
 use crate::apply::snapshot::Snapshot;
@@ -155,6 +156,8 @@ pub(super) struct Known {
     pub(super) created: i64,
     /// Where its spec was written last.
     pub(super) version: i64,
+    /// Whether it runs to an end.
+    pub(super) is_job: bool,
     /// The state of its update.
     pub(super) rollout: Option<Arc<Rollout>>,
     /// By number.
@@ -194,6 +197,8 @@ impl Known {
         let key = Key::Service(service.clone());
         let entry = cut.entry(&key).filter(|entry| cut.uid(&key, entry) == uid)?;
         let (created, version) = (entry.created, entry.modified);
+        let is_job = matches!(&entry.value, Ok(Object::Service(service))
+            if matches!(service.spec.mode, Mode::ReplicatedJob | Mode::GlobalJob));
         let rollout = match cut.object(&Key::Rollout(uid.clone())) {
             Some(Object::Rollout(rollout)) => Some(Arc::clone(rollout)),
             _ => None,
@@ -221,7 +226,7 @@ impl Known {
         };
         let control = (word, guard);
         let service = service.clone();
-        Some(Self { service, uid, created, version, rollout, revisions, digests, control, cut })
+        Some(Self { service, uid, created, version, is_job, rollout, revisions, digests, control, cut })
     }
 
     /// The revision `number`.

@@ -111,6 +111,8 @@ pub(crate) async fn missing_keys(store: &Store, keys: &[&Key]) -> Failure {
     for key in keys {
         if let Key::Service(service) = key {
             services.push(service.clone());
+        } else if let Key::Volume(volume) = key {
+            lines.push(format!("no volume `{}` in stack {}", volume.name, volume.stack));
         } else {
             lines.push(format!("{key} is not there"));
         }

@@ -130,6 +130,13 @@ async fn say(store: &Store, writer: &mut Writer<'_>, mut known: Known, word: Wor
 
 /// The Control that says `word`, or why there is nothing to say.
 fn decide(known: &Known, word: Word, actor: &str) -> Result<Result<Control, &'static str>, Failure> {
+    let forbidden = |reason: &str| Failure::Forbidden {
+        object: format!("Service/{}", known.service),
+        reason: reason.to_owned(),
+    };
+    if known.is_job {
+        return Err(forbidden("a job has no update that could be held: a change of it is another run"));
+    }
     let is_paused = known.control.0.as_ref().is_some_and(|control| control.paused);
     let silent =
         Control { uid: known.uid.clone(), paused: false, resume: None, abort: None, actor: actor.to_owned() };
@@ -137,10 +144,6 @@ fn decide(known: &Known, word: Word, actor: &str) -> Result<Result<Control, &'st
         let control = Control { paused: true, ..silent };
         return Ok(if is_paused { Err("is paused already") } else { Ok(control) });
     }
-    let forbidden = |reason: &str| Failure::Forbidden {
-        object: format!("Service/{}", known.service),
-        reason: reason.to_owned(),
-    };
     let Some(rollout) = &known.rollout else {
         return match word {
             Word::Resume if is_paused => Ok(Ok(silent)),
@@ -252,5 +255,15 @@ mod tests {
         cluster.write(&Key::Control(service()), old).await;
         assert!(matches!(word(&cluster, Word::Pause).await.unwrap(), Said::Written(_)));
         assert!(control(&cluster).await.paused);
+    }
+
+    #[tokio::test]
+    async fn a_job_has_no_update_to_hold() {
+        let cluster = Cluster::new().await;
+        cluster.service("web", "mode: replicated-job, task: {image: a}").await;
+        for each in [Word::Pause, Word::Resume, Word::Abort] {
+            let error = word(&cluster, each).await.unwrap_err();
+            assert!(matches!(error, Failure::Forbidden { .. }), "{error}");
+        }
     }
 }
