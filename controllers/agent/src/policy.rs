@@ -111,7 +111,7 @@ impl Policy {
         }
         let mut named = rules.allow.devices.iter().chain(&rules.forbid.host_paths);
         match named.find(|path| !path.is_absolute()) {
-            Some(path) => Err(invalid(format!("{path:?} is not an absolute path"))),
+            Some(path) => Err(invalid(format!("{} is not an absolute path", path.display()))),
             None => Ok(Self { rules, file: Some(file.to_owned()) }),
         }
     }

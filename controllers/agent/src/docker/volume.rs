@@ -1,6 +1,6 @@
 //! Volumes that must be there before a container.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bollard::models::{Volume, VolumeCreateRequest};
 use skep_api::volume::VolumeSpec;
@@ -44,8 +44,8 @@ fn differences(found: &Volume, wanted: &VolumeSpec) -> Vec<String> {
     if found.driver != driver {
         differences.push(format!("driver {}, not {driver}", found.driver));
     }
-    let options: HashMap<&String, &String> = wanted.driver_options.iter().collect();
-    if found.options.iter().collect::<HashMap<_, _>>() != options {
+    let options: BTreeMap<&String, &String> = found.options.iter().collect();
+    if !options.into_iter().eq(&wanted.driver_options) {
         differences.push("other driver options".to_owned());
     }
     differences
@@ -59,7 +59,7 @@ mod tests {
     fn a_volume_is_the_wanted_one_by_driver_and_options() {
         let wanted: VolumeSpec =
             skep_api::yaml::from_str("{driverOptions: {type: tmpfs}, labels: {a: b}}").unwrap();
-        let options = HashMap::from([("type".to_owned(), "tmpfs".to_owned())]);
+        let options = [("type".to_owned(), "tmpfs".to_owned())].into();
         let same = Volume { driver: LOCAL.to_owned(), options, ..Volume::default() };
         assert!(differences(&same, &wanted).is_empty());
         let other = Volume { driver: "nfs".to_owned(), ..Volume::default() };
