@@ -114,6 +114,9 @@ impl Seen<'_> {
         missing.extend(self.why_not_there(&self.state.home(), &host::name(), AGENT)?);
         for node in self.wanted() {
             let why = self.why_not_there(&node.home(), &node.name(), &node.agent())?;
+            // Its agent lives before its Docker does, and images are to be copied there.
+            let no_docker = || (!node.has_docker()).then(|| "its Docker does not answer".to_owned());
+            let why = why.or_else(no_docker);
             missing.extend(why.map(|why| format!("{}: {why}", node.name())));
         }
         Ok(missing)
