@@ -3,7 +3,7 @@
 use std::fmt;
 
 use skep_api::ident::{NodeId, Stack};
-use skep_api::key::{Key, TaskRef, prefix};
+use skep_api::key::{Key, ServiceRef, TaskRef, prefix};
 use skep_api::object::Object;
 use skep_api::task::{DesiredState, Task, TaskState};
 use skep_store::{Range, Store, Update};
@@ -75,10 +75,9 @@ impl Asked {
 
     /// Whether the service that is named, or that the task is named after, is there.
     pub(crate) fn has_service(&self, cut: &Cut) -> bool {
-        cut.iter().any(|(key, _)| match key {
-            Key::Service(service) => service.stack == self.stack && self.service() == service.name.as_str(),
-            _ => false,
-        })
+        let is_it =
+            |service: &ServiceRef| service.stack == self.stack && service.name.as_str() == self.service();
+        cut.iter().any(|(key, _)| matches!(key, Key::Service(service) if is_it(service)))
     }
 
     fn service(&self) -> &str {
@@ -87,12 +86,14 @@ impl Asked {
 
     /// That nothing has this name, with what might be meant.
     pub(crate) fn not_found(&self, cut: &Cut) -> Failure {
-        let names = cut.iter().filter_map(|(key, _)| match key {
-            Key::Service(service) => Some((&service.stack, service.name.as_str())),
-            Key::Task(task) => Some((&task.stack, task.name.as_str())),
-            _ => None,
-        });
-        let names: Vec<(&Stack, &str)> = names.collect();
+        let mut names: Vec<(&Stack, &str)> = Vec::new();
+        for (key, _) in cut.iter() {
+            if let Key::Service(service) = key {
+                names.push((&service.stack, service.name.as_str()));
+            } else if let Key::Task(task) = key {
+                names.push((&task.stack, task.name.as_str()));
+            }
+        }
         let advice = if let Some((stack, _)) = names.iter().find(|(_, name)| *name == self.name) {
             format!("; there is one in stack {stack}: add -s {stack}")
         } else {
@@ -203,7 +204,7 @@ pub(crate) fn one(
     may_have_ended: bool,
 ) -> Result<Found, Failure> {
     let all = find(cut, asked);
-    if all.is_empty() && !asked.has_service(cut) {
+    if all.is_empty() && (asked.is_task() || !asked.has_service(cut)) {
         return Err(asked.not_found(cut));
     }
     let all: Vec<Found> =

@@ -10,5 +10,6 @@ mod everyday;
 mod faults;
 mod leaders;
 mod limits;
+mod node_api;
 mod nodes;
 mod updates;

@@ -25,10 +25,10 @@ struct Log {
 pub(super) fn logs(
     engine: Arc<dyn Streams>,
     container: Container,
-    wanted: LogRange,
+    wanted: &LogRange,
     permit: Permit,
 ) -> Response<Body> {
-    let lines = Some(engine.logs(&container.id, &wanted));
+    let lines = Some(engine.logs(&container.id, wanted));
     let log = Log { engine, container: container.id, lines, _permit: permit };
     let frames = stream::unfold(log, |mut log| async move {
         let frame = log.next().await?;

@@ -103,7 +103,7 @@ impl NodeApi {
         let (place, stack, name) = Place::parse(&path).ok_or_else(unknown)?;
         let container = self.container(stack, name).await?;
         match (place, request.method().as_str()) {
-            (Place::Logs, "GET") => Ok(logs::logs(self.engine(), container, query(&request)?, permit)),
+            (Place::Logs, "GET") => Ok(logs::logs(self.engine(), container, &query(&request)?, permit)),
             (Place::Stat, "GET") => {
                 let wanted: PathQuery = query(&request)?;
                 let found = match within(ENGINE_LIMIT, self.engine.stat(&container.id, &wanted.path)).await {

@@ -46,16 +46,13 @@ pub(super) async fn start_exec(
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(format!(r#"{{"Detach":false,"Tty":{tty}}}"#))))
         .map_err(|error| unreachable(&error))?;
-    let connection = match host.strip_prefix("unix://") {
-        Some(path) => {
-            let stream = UnixStream::connect(path).await.map_err(|error| unreachable(&error))?;
-            upgrade::request(stream, request, "tcp").await
-        }
-        None => {
-            let address = host.split_once("://").map_or(host, |(_, address)| address);
-            let stream = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
-            upgrade::request(stream, request, "tcp").await
-        }
+    let connection = if let Some(path) = host.strip_prefix("unix://") {
+        let stream = UnixStream::connect(path).await.map_err(|error| unreachable(&error))?;
+        upgrade::request(stream, request, "tcp").await
+    } else {
+        let address = host.split_once("://").map_or(host, |(_, address)| address);
+        let stream = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
+        upgrade::request(stream, request, "tcp").await
     };
     let (read, write) = tokio::io::split(connection.map_err(refusal)?);
     Ok(Started { output: output(read, tty), input: Box::pin(write) })

@@ -18,6 +18,9 @@ use crate::streams::{Archive, Command, Execution, Line, Lines, LogRange, PathInf
 
 /// How long an archive may take to be unpacked: it is as long as what people send.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(86_400);
+/// How often a terminal that is not there yet is given its size, and how long the pauses grow in between (as in `docker exec`).
+const RESIZES_MAX: u32 = 5;
+const RESIZE_PAUSE: Duration = Duration::from_millis(10);
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// Bits of Go's `os.FileMode`.
 const MODE_DIRECTORY: u32 = 1 << 31;
@@ -55,8 +58,7 @@ impl Streams for Docker {
             let started =
                 hijack::start_exec(&self.host, client.client_version(), &created.id, command.tty).await?;
             if let Some(size) = command.size.filter(|_| command.tty) {
-                // The terminal is there when the process is, which may be a little later: the client says it again.
-                self.resize(&created.id, size).await.ok();
+                self.size_first(&created.id, size).await;
             }
             Ok(Execution { id: created.id, output: started.output, input: started.input })
         })
@@ -81,10 +83,10 @@ impl Streams for Docker {
             let options = ContainerArchiveInfoOptions { path: path.to_owned() };
             let client = self.client().await?;
             let found = client.get_container_archive_info(id, Some(options)).await;
-            let found = found.map_err(|error| match error::classify(error) {
+            let found = found.map_err(error::classify).map_err(|error| {
                 // An answer to HEAD has no words.
-                EngineError::NotFound(_) => EngineError::NotFound(format!("there is no {path}")),
-                error => error,
+                let is_missing = matches!(error, EngineError::NotFound(_));
+                if is_missing { EngineError::NotFound(format!("there is no {path}")) } else { error }
             })?;
             Ok(PathInfo {
                 name: found.name,
@@ -122,6 +124,19 @@ impl Streams for Docker {
     }
 }
 
+impl Docker {
+    /// Gives the terminal of a new command its size. It is there when the process is, which is a moment after Docker has said so;
+    /// since API 1.42 Docker would take the size with the command.
+    async fn size_first(&self, execution: &str, size: Size) {
+        for attempt in 1..=RESIZES_MAX {
+            if self.resize(execution, size).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(RESIZE_PAUSE * attempt).await;
+        }
+    }
+}
+
 fn exec_config(command: &Command) -> ExecConfig {
     ExecConfig {
         attach_stdin: Some(command.stdin),
@@ -132,6 +147,7 @@ fn exec_config(command: &Command) -> ExecConfig {
         cmd: Some(command.args.clone()),
         user: command.user.clone(),
         working_dir: command.workdir.clone(),
+        console_size: command.size.map(|size| vec![size.rows.into(), size.columns.into()]),
         ..Default::default()
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn pack(source: PathBuf, name: String, extent: Extent) -> (Upload, Jo
 
 fn write(source: &Path, name: &Path, extent: Extent, to: impl Write) -> io::Result<()> {
     let mut archive = Builder::new(to);
-    let metadata = fs::metadata(source).map_err(|error| told(source, error))?;
+    let metadata = fs::metadata(source).map_err(told(source))?;
     match extent {
         Extent::Whole => add(&mut archive, source, name, &metadata)?,
         Extent::Contents => add_entries(&mut archive, source, Path::new(""))?,
@@ -53,34 +53,35 @@ fn add<W: Write>(
         return add_entries(archive, source, name);
     }
     if kind.is_symlink() {
-        let target = fs::read_link(source).map_err(|error| told(source, error))?;
+        let target = fs::read_link(source).map_err(told(source))?;
         header.set_entry_type(EntryType::Symlink);
         header.set_size(0);
         return archive.append_link(&mut header, name, target);
     }
     if !kind.is_file() {
-        return Err(told(
-            source,
-            io::Error::new(io::ErrorKind::InvalidInput, "is no file, directory or link"),
-        ));
+        return Err(told(source)(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "is no file, directory or link",
+        )));
     }
-    let file = File::open(source).map_err(|error| told(source, error))?;
+    let file = File::open(source).map_err(told(source))?;
     // One that grows meanwhile is copied as long as it was.
-    archive.append_data(&mut header, name, file.take(metadata.len())).map_err(|error| told(source, error))
+    archive.append_data(&mut header, name, file.take(metadata.len())).map_err(told(source))
 }
 
 /// What is in a directory, in the order of its names.
 fn add_entries<W: Write>(archive: &mut Builder<W>, source: &Path, name: &Path) -> io::Result<()> {
     let entries = fs::read_dir(source).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let mut entries = entries.map_err(|error| told(source, error))?;
+    let mut entries = entries.map_err(told(source))?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
-        let metadata = entry.metadata().map_err(|error| told(&entry.path(), error))?;
+        let metadata = entry.metadata().map_err(told(&entry.path()))?;
         add(archive, &entry.path(), &name.join(entry.file_name()), &metadata)?;
     }
     Ok(())
 }
 
-fn told(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+/// An error that names its file.
+fn told(path: &Path) -> impl FnOnce(io::Error) -> io::Error + '_ {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

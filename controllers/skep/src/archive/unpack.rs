@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use skep_agent::streams::Upload;
-use tar::{Archive, Entry, EntryType};
+use tar::{Archive, Entry};
 
 use super::bridge;
 
@@ -37,22 +37,21 @@ fn read(from: impl Read, target: &Path) -> io::Result<Vec<String>> {
         let mut entry = entry?;
         let name = entry.path()?.into_owned();
         let path = place(target, &name)?;
-        match entry.header().entry_type() {
-            EntryType::Directory => directories.push((make_directory(&path)?, entry.header().mode()?)),
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                write_file(&mut entry, &path)?;
-            }
-            EntryType::Symlink => {
-                let to = link_name(&entry, &name)?;
-                clear(&path)?;
-                symlink(to, &path)?;
-            }
-            EntryType::Link => {
-                let from = place(target, &link_name(&entry, &name)?)?;
-                clear(&path)?;
-                fs::hard_link(from, &path)?;
-            }
-            _ => skipped.push(name.display().to_string()),
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            directories.push((make_directory(&path)?, entry.header().mode()?));
+        } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+            write_file(&mut entry, &path)?;
+        } else if kind.is_symlink() {
+            let to = link_name(&entry, &name)?;
+            clear(&path)?;
+            symlink(to, &path)?;
+        } else if kind.is_hard_link() {
+            let from = place(target, &link_name(&entry, &name)?)?;
+            clear(&path)?;
+            fs::hard_link(from, &path)?;
+        } else {
+            skipped.push(name.display().to_string());
         }
     }
     // The innermost first: a directory that may not be written to can still be entered then.
@@ -123,7 +122,7 @@ fn clear(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use tar::{Builder, Header};
+    use tar::{Builder, EntryType, Header};
 
     use super::*;
     use crate::archive::{Extent, pack};

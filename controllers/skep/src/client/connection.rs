@@ -96,10 +96,10 @@ pub(super) fn refused(status: StatusCode, words: String) -> ClientError {
     }
 }
 
-/// A connection that broke: the agent has ended, or ends just now.
+/// A connection that broke: the agent has ended, or ends just now. How it broke tells people nothing.
 pub(super) fn broken(error: impl Error) -> ClientError {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    ClientError::Away(format!("{error}{cause}"))
+    tracing::debug!(%error, "the connection to a node broke");
+    ClientError::Away("its agent has ended".to_owned())
 }
 
 /// A node that does not answer in time.

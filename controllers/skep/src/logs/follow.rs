@@ -1,6 +1,6 @@
 //! What is written from now on, also by tasks that start later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::Duration;
 
@@ -52,10 +52,11 @@ pub(crate) async fn follow<W: Write>(
     let mut updates = store.follow(ranges());
     let mut sources: SelectAll<Source> = SelectAll::new();
     let mut known: BTreeMap<TaskRef, CancellationToken> = BTreeMap::new();
+    let mut away = BTreeSet::new();
     loop {
         tokio::select! {
             biased;
-            Some((found, news)) = sources.next() => show(printer, &found, news)?,
+            Some((found, news)) = sources.next() => show(printer, &mut away, &found, news)?,
             update = updates.next() => {
                 let is_first = cut.revision() == 0;
                 cut.take(update?);
@@ -87,15 +88,23 @@ pub(crate) async fn follow<W: Write>(
     }
 }
 
-fn show<W: Write>(printer: &mut Printer<W>, found: &Found, news: News) -> Result<(), Failure> {
+/// Prints news of a task. That its node is away is said once, however many of its tasks notice.
+fn show<W: Write>(
+    printer: &mut Printer<W>,
+    away: &mut BTreeSet<String>,
+    found: &Found,
+    news: News,
+) -> Result<(), Failure> {
     match news {
-        News::Line { is_error, time_ns, bytes } => printer.take(found, is_error, time_ns, &bytes)?,
+        News::Line { is_error, time_ns, bytes } => {
+            away.remove(&found.node);
+            printer.take(found, is_error, time_ns, &bytes)?;
+        }
         News::Over => printer.end(found)?,
         News::Trouble(words) => {
-            warn(&format!(
-                "node {} {words}; {} is followed again when it is back",
-                found.node, found.task.name
-            ));
+            if away.insert(found.node.clone()) {
+                warn(&format!("node {} {words}; its tasks are followed again when it is back", found.node));
+            }
         }
     }
     Ok(())

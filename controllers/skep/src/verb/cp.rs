@@ -126,15 +126,11 @@ impl Remote {
             destination(&real, found.as_ref(), is_directory, extent, &own_name(&local)?)?;
         let (archive, work) = pack(local.clone(), name, extent);
         let sent = self.send(&directory, archive).await;
-        // What went wrong here is why the other side complains.
-        work.await
-            .map_err(std::io::Error::other)?
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::BrokenPipe => None,
-                _ => Some(Failure::file(&local)(error)),
-            })
-            .or_else(|error| error.map_or(Ok(()), Err))?;
-        sent
+        // What went wrong here is why the other side complains; a reader that has gone is its own reason.
+        match work.await.map_err(std::io::Error::other)? {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::file(local)(error)),
+            _ => sent,
+        }
     }
 
     /// What lies at `path`, if anything does.

@@ -142,13 +142,11 @@ impl Sending {
     }
 
     async fn send(&mut self, piece: Option<io::Result<Bytes>>) -> io::Result<()> {
-        match piece {
-            Some(Ok(bytes)) => self.to.send(Frame::Input(bytes)).await,
-            Some(Err(_)) | None => {
-                self.input = None;
-                self.to.send(Frame::InputEnd).await
-            }
+        if let Some(Ok(bytes)) = piece {
+            return self.to.send(Frame::Input(bytes)).await;
         }
+        self.input = None;
+        self.to.send(Frame::InputEnd).await
     }
 
     async fn tell_size(&mut self) -> io::Result<()> {
