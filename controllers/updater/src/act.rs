@@ -12,7 +12,8 @@ use crate::scope::Scope;
 use crate::slots::Slots;
 use crate::world::World;
 
-/// Does what the policy says about `failure`; returns whether that stops the update. A rollback is never rolled back.
+/// Does what the policy says about `failure`; returns whether that stops the update. A rollback is never rolled back: its
+/// target is what is stable.
 pub(crate) fn fail(
     world: &World,
     scope: &Scope<'_>,
@@ -21,7 +22,7 @@ pub(crate) fn fail(
     plan: &mut Plan<Change>,
 ) -> bool {
     let is_back = rollout.state == RolloutState::RollbackStarted;
-    let back_to = rollout.stable.filter(|stable| *stable != rollout.target && !is_back);
+    let back_to = rollout.stable.filter(|stable| *stable != rollout.target);
     match (scope.policy(rollout.state).failure_action, back_to) {
         (FailureAction::Continue, _) => {
             rollout.failure.get_or_insert(failure);

@@ -61,6 +61,6 @@ pub(crate) fn begin(
         because,
         previous: old.map_or(Expect::Absent, Versioned::modified),
         rollout: rollout.into(),
-        revision: wanted.revision.into(),
+        revision: wanted.revision,
     });
 }

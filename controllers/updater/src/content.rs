@@ -1,5 +1,7 @@
 //! What a service's containers are made of: the content of its next revision, and whether it differs from the last one.
 
+use std::sync::Arc;
+
 use skep_api::container::{MountType, TaskTemplate};
 use skep_api::ident::Name;
 use skep_api::key::{Key, ServiceRef};
@@ -25,7 +27,7 @@ pub(crate) enum Look {
 /// The content of a revision that is not made yet.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    pub(crate) revision: Revision,
+    pub(crate) revision: Arc<Revision>,
     /// The volumes as they are.
     pub(crate) volumes: Vec<Guard>,
 }
@@ -68,8 +70,7 @@ pub(crate) fn wanted(world: &World, scope: &Scope<'_>) -> Option<Wanted> {
         let expect = expect(world.volumes.stamp(&volume));
         volumes.push(Guard { key: Key::Volume(volume), expect });
     }
-    volumes.dedup();
-    Some(Wanted { revision, volumes })
+    Some(Wanted { revision: revision.into(), volumes })
 }
 
 /// The volumes that tasks mount by name, whether there is a Volume of that name or not. What a template will name is

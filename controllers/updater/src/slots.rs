@@ -36,9 +36,10 @@ impl Slots {
     pub(crate) fn of(world: &World, scope: &Scope<'_>, target: u64, state: RolloutState) -> Self {
         let monitor = scope.policy(state).monitor;
         let slots = world.tasks.slots(scope.uid).into_iter();
-        let stage = |runs: &[Run<'_>]| stage(runs, target, |run| is_done(scope, run, monitor));
-        let stages = slots.filter_map(|(slot, runs)| Some((slot.clone(), stage(&runs)?))).collect();
-        Self { stages, replicas: scope.replicas() }
+        let is_done = |run: &Run<'_>| is_done(scope, run, monitor);
+        let known =
+            |(slot, runs): (&Slot, Vec<Run<'_>>)| Some((slot.clone(), stage(&runs, target, is_done)?));
+        Self { stages: slots.filter_map(known).collect(), replicas: scope.replicas() }
     }
 
     /// How many there are.
@@ -141,6 +142,10 @@ impl Slots {
 fn stage(runs: &[Run<'_>], target: u64, is_done: impl Fn(&Run<'_>) -> bool) -> Option<Stage> {
     let kept = || runs.iter().filter(|run| run.task.desired < DesiredState::Remove);
     let newest = kept().next_back()?;
+    // A global service has left the node, which is drained, lost or no longer fits: its history is no slot.
+    if matches!(newest.task.slot, Slot::Node(_)) && !kept().any(Run::is_wanted) {
+        return None;
+    }
     let is_newest = newest.task.revision == target;
     let mut of_target = kept().filter(|run| run.task.revision == target);
     Some(if of_target.clone().any(Run::is_serving) || is_newest && is_done(newest) {

@@ -280,3 +280,20 @@ fn what_has_failed_is_remembered_when_history_is_trimmed() {
     assert_eq!(rollout.state, RolloutState::Paused, "a changed policy is in force at once");
     assert_eq!(rollout.message, "update paused due to failure in slot 1");
 }
+
+#[test]
+fn a_slot_that_is_never_made_fails_the_update_at_the_deadline() {
+    let mut shop =
+        Shop::updating(1, UpdatePolicy { deadline: Span::from_secs(60), ..UpdatePolicy::default() });
+    shop.follow(TaskState::Running);
+    shop.scale(2);
+    shop.scene.settle();
+    assert_eq!(shop.waits().map(|(reason, _)| reason), Some("Batch".to_owned()));
+    shop.wait(Span::from_secs(60));
+    shop.scene.settle();
+    let failure = shop.rollout().failure.unwrap();
+    assert_eq!(
+        (failure.slot, failure.message.as_str()),
+        (Slot::Number(2), "no task of revision 2 within 1m")
+    );
+}

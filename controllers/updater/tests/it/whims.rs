@@ -119,6 +119,13 @@ fn is_moving(rollout: &Rollout) -> bool {
     matches!(rollout.state, RolloutState::Updating | RolloutState::RollbackStarted)
 }
 
+fn is_back(rollout: &Rollout) -> bool {
+    matches!(
+        rollout.state,
+        RolloutState::RollbackStarted | RolloutState::RollbackPaused | RolloutState::RollbackCompleted
+    )
+}
+
 fn policy<'a>(shop: &'a Shop, rollout: &Rollout) -> &'a UpdatePolicy {
     match rollout.state {
         RolloutState::Updating | RolloutState::Paused | RolloutState::Completed => &shop.spec.update,
@@ -132,8 +139,8 @@ fn policy<'a>(shop: &'a Shop, rollout: &Rollout) -> &'a UpdatePolicy {
 /// planned, but for the rollout.
 fn check(shop: &Shop, old: &Rollout) {
     let new = shop.rollout();
-    let is_new_spec = new.target > old.target && !new.state.is_back();
-    let turned_round = new.state.is_back() && !old.state.is_back();
+    let is_new_spec = new.target > old.target && !is_back(&new);
+    let turned_round = is_back(&new) && !is_back(old);
     if new.target != old.target {
         assert!(is_new_spec || turned_round, "{old:?} became {new:?}");
     }
@@ -189,16 +196,6 @@ fn check_admission(shop: &Shop, old: &Rollout, new: &Rollout) {
         let admitted: BTreeSet<Slot> =
             of_target.map(|(_, task, _)| task.slot).chain(added.into_iter().cloned()).collect();
         assert!(admitted.len() <= most as usize, "no more than {most}: {admitted:?}");
-    }
-}
-
-trait Direction {
-    fn is_back(self) -> bool;
-}
-
-impl Direction for RolloutState {
-    fn is_back(self) -> bool {
-        matches!(self, Self::RollbackStarted | Self::RollbackPaused | Self::RollbackCompleted)
     }
 }
 
