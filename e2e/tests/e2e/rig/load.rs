@@ -10,8 +10,8 @@ use super::endpoints::Endpoints;
 use super::http;
 
 /// How many clients ask at once, and how often each.
-const CLIENTS: usize = 4;
-const EVERY: Duration = Duration::from_millis(15);
+const CLIENTS: usize = 8;
+const EVERY: Duration = Duration::from_millis(30);
 /// The least rate at which a run proves anything, in requests per second.
 pub(crate) const RATE_MIN: f64 = 200.0;
 
