@@ -2,6 +2,7 @@
 
 use skep_api::service::{JobStatus, Mode, ServiceSpec};
 use skep_api::time::Timestamp;
+use skep_runtime::tasks::Run;
 
 use crate::job::{Progress, progress};
 use crate::slots::SlotView;
@@ -24,7 +25,8 @@ pub(crate) fn desired(spec: &ServiceSpec, view: &View<'_, '_>, job: Option<&JobS
 
 /// On how many nodes a global service has a task, or should have one.
 fn places(view: &View<'_, '_>) -> u32 {
-    let has_task = |slot| view.slots.get(slot).is_some_and(|slot| slot.wanted().next().is_some());
+    // A task that ended on a node that is paused is not followed, so it is not waited for either.
+    let has_task = |slot| view.slots.get(slot).is_some_and(|slot| slot.wanted().any(Run::is_alive));
     let counts = |standing: &Standing, slot| match standing {
         Standing::Wanted => true,
         Standing::Frozen => has_task(slot),

@@ -12,6 +12,7 @@ use skep_api::ident::NodeId;
 use skep_api::key::{Key, TaskRef, prefix};
 use skep_api::node::{Platform, Resources};
 use skep_api::quantity::{Cpus, Memory};
+use skep_api::time::Timestamp;
 
 use super::fault::Fault;
 use super::ground::Ground;
@@ -211,6 +212,10 @@ impl Engine for Hands {
 
     fn tail<'a>(&'a self, id: &'a str, lines: usize) -> Call<'a, Vec<String>> {
         self.engine.tail(id, lines)
+    }
+
+    fn was_signalled<'a>(&'a self, id: &'a str, finished: Timestamp) -> Call<'a, bool> {
+        self.engine.was_signalled(id, finished)
     }
 
     fn disk(&self) -> Call<'_, Option<Disk>> {

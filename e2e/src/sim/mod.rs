@@ -51,7 +51,7 @@ const CONVERGENCE_LIMIT: Duration = Duration::from_secs(180);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long it must have written nothing before it counts as at rest.
-const SETTLED: Duration = Duration::from_secs(16);
+const SETTLED: Duration = Duration::from_secs(26);
 /// How long it must stay so, without a single write.
 const REST: Duration = Duration::from_secs(60);
 /// How many processes of each controller there are.
@@ -132,6 +132,8 @@ async fn play(ground: &Ground) -> Result<(), skep_store::Error> {
         director.storm().await;
     }
     director.calm().await;
+    user::mend(&founder(ground).await?).await?;
+    ground.oracle.dismiss("");
     if ground.oracle.violation().is_none() {
         converge(ground, &mut director).await;
     }
@@ -141,14 +143,18 @@ async fn play(ground: &Ground) -> Result<(), skep_store::Error> {
 
 /// Makes the etcd a cluster, as `skep up` does.
 async fn found_cluster(ground: &Ground) -> Result<(), skep_store::Error> {
-    let seed = ground.random("cluster").u64(..);
-    let founder = oracle::writers::Client { role: Role::User, node: None, holder: String::new() };
-    ground.oracle.introduce("", founder);
-    let store = Store::over(ground.etcd.perfect_channel(), Config::new(Vec::new(), seed)).await?;
-    let identity = store.bootstrap().await?;
+    let identity = founder(ground).await?.bootstrap().await?;
     ground.oracle.set_cluster(&identity.cluster);
     ground.oracle.dismiss("");
     Ok(())
+}
+
+/// Somebody on whose way to etcd nothing goes wrong.
+async fn founder(ground: &Ground) -> Result<Store, skep_store::Error> {
+    let seed = ground.random("cluster").u64(..);
+    let founder = oracle::writers::Client { role: Role::User, node: None, holder: String::new() };
+    ground.oracle.introduce("", founder);
+    Store::over(ground.etcd.perfect_channel(), Config::new(Vec::new(), seed)).await
 }
 
 fn cast(ground: &Ground) -> Vec<Process> {

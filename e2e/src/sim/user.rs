@@ -35,6 +35,18 @@ struct Part {
     service: ServiceRef,
 }
 
+/// Gives every service an image that exists: one that does not exist is tried again for ever.
+pub(crate) async fn mend(store: &Store) -> Result<(), skep_store::Error> {
+    for kv in store.list(&Range::prefix(prefix::SERVICES)).await?.entries {
+        let text = String::from_utf8_lossy(&kv.value);
+        if let (true, Some(key)) = (text.contains(NOWHERE), Key::parse(&kv.key)) {
+            let put = Put::new(key.clone(), text.replace(NOWHERE, SOMEWHERE));
+            store.commit(&Txn::new().guard(Guard::modified(key, kv.modified)).put(put)).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A person at work.
 pub(crate) struct User {
     store: Store,
@@ -64,27 +76,11 @@ impl User {
             let pause = PAUSE.mul_f64(self.random.f64().powi(2));
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => break,
+                () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        self.mend().await;
         shutdown.cancelled().await;
-    }
-
-    /// Gives services an image that exists: one that does not exist is tried again for ever.
-    async fn mend(&self) {
-        for part in &self.cast {
-            let key = part.key();
-            let Ok(found) = self.store.get(&key).await else { continue };
-            let Some(kv) = found.entries.first() else { continue };
-            let text = String::from_utf8_lossy(&kv.value);
-            if text.contains(NOWHERE) {
-                let guard = Guard::modified(key.clone(), kv.modified);
-                let mended = text.replace(NOWHERE, SOMEWHERE);
-                self.commit(&Txn::new().guard(guard).put(Put::new(key, mended))).await;
-            }
-        }
     }
 
     async fn act(&mut self) {

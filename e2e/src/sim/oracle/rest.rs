@@ -72,6 +72,7 @@ impl Rest<'_> {
         let own: Vec<&Seen> = tasks
             .iter()
             .filter(|task| task.task.uid == *uid && (task.is_wanted() || !self.is_lost(&task.key.place)))
+            .filter(|task| !self.is_frozen(task))
             .collect();
         let alive: Vec<&Seen> = own.iter().copied().filter(|task| task.is_live()).collect();
         let pending: Vec<&Seen> = of(&alive, |task| task.key.place == Place::Pending);
@@ -87,6 +88,10 @@ impl Rest<'_> {
         let wanted = self.wanted(service, uid, &own);
         let slots: BTreeSet<_> = alive.iter().map(|task| &task.task.slot).collect();
         let served: BTreeSet<_> = running.iter().map(|task| &task.task.slot).collect();
+        let is_job = matches!(service.spec.mode, Mode::ReplicatedJob | Mode::GlobalJob);
+        CONVERGES.check(!is_job || wanted == 0 || !pending.is_empty(), || {
+            format!("the job {reference} has not come to its end: {wanted} are left")
+        })?;
         let is_whole = slots.len() == wanted && (served.len() == wanted || !pending.is_empty());
         let is_settled = alive.len() == running.len() + pending.len() + ready.len()
             && (served.len() == running.len() || !pending.is_empty());
@@ -99,6 +104,13 @@ impl Rest<'_> {
             self.check_revision(reference, service, uid, &running)?;
         }
         self.check_status(reference, service, uid, &running, wanted)
+    }
+
+    /// Whether it waits for a node of its own that is paused: it is neither placed nor withdrawn.
+    fn is_frozen(&self, task: &Seen) -> bool {
+        let Slot::Node(own) = &task.task.slot else { return false };
+        let is_paused = self.view.nodes.get(own).is_some_and(|node| node.availability == Availability::Pause);
+        is_paused && task.key.place == Place::Pending
     }
 
     /// How many slots should have a task that runs: of a job, none, for it has come to its end.
