@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use skep_api::key::Key;
 use skep_api::manifest::{self, Located, Manifest, Source};
 use skep_api::object::API_VERSION;
+use skep_api::problem::Problem;
 use skep_store::Store;
 
 use crate::apply::snapshot::Snapshot;
@@ -91,8 +92,8 @@ impl Create {
 impl CreateService {
     async fn run(&self, context: &Context) -> Result<(), Failure> {
         let document = self.document()?;
+        read(&document)?.1.iter().for_each(message::problem);
         if self.dry_run {
-            read(&document)?;
             return self.show(&document);
         }
         let store = context.cluster.connect(&context.env).await?;
@@ -104,7 +105,7 @@ impl CreateService {
     }
 
     async fn create(&self, store: &Store, context: &Context, document: Value) -> Result<(), Failure> {
-        let documents = read(&document)?;
+        let (documents, _) = read(&document)?;
         let service = service(&self.stack.stack, &self.name)?;
         let key = Key::Service(service.clone());
         if Snapshot::read(store, [key.clone()]).await?.get(&key).is_some() {
@@ -157,15 +158,18 @@ fn with_image(mut document: Value, image: &str) -> Value {
     document
 }
 
-/// Checks the manifest as a file is checked.
-fn read(document: &Value) -> Result<Vec<Located<Manifest>>, Failure> {
+/// Checks the manifest as a file is checked; what it describes, and what is worth a warning.
+///
+/// # Errors
+/// [`Failure::Manifests`], after its errors were printed.
+fn read(document: &Value) -> Result<(Vec<Located<Manifest>>, Vec<Problem>), Failure> {
     let reading = manifest::read(&[Source::new("<command line>", to_yaml(document)?)]);
-    for problem in &reading.problems {
-        message::problem(problem);
-    }
     match reading.errors() {
-        0 => Ok(reading.documents),
-        errors => Err(Failure::Manifests { errors }),
+        0 => Ok((reading.documents, reading.problems)),
+        errors => {
+            reading.problems.iter().for_each(message::problem);
+            Err(Failure::Manifests { errors })
+        }
     }
 }
 
@@ -190,7 +194,7 @@ mod tests {
     fn spec(words: &[&str]) -> Value {
         let verb = parse(&[&["web", "--image", "app:1"], words].concat());
         let document = verb.document().unwrap();
-        let documents = read(&document).unwrap();
+        let (documents, _) = read(&document).unwrap();
         documents[0].applied["spec"].clone()
     }
 
