@@ -89,48 +89,48 @@ fn with_input(cluster: &Cluster, args: &[&str], input: &[u8]) -> Output {
 #[test]
 fn the_logs_of_a_service_are_those_of_all_its_tasks_ended_ones_included() {
     let cluster = Cluster::start();
-    cluster.apply(&shell("web", 2, TALK), &[]);
+    cluster.apply(&shell("talk", 2, TALK), &[]);
     let node = node_name(&cluster);
     let lines = |slots: &[u32]| {
-        slots.iter().map(|slot| format!("web.{slot}@{node} | I am {slot}")).collect::<Vec<String>>()
+        slots.iter().map(|slot| format!("talk.{slot}@{node} | I am {slot}")).collect::<Vec<String>>()
     };
     let seen = eventually("both have spoken", || {
-        let seen = cluster.run(&["logs", "web"]);
+        let seen = cluster.run(&["logs", "talk"]);
         if text(&seen.stdout).lines().count() == 2 { Ok(seen) } else { Err(text(&seen.stdout)) }
     });
     assert_eq!(sorted(&text(&seen.stdout)), lines(&[1, 2]));
     assert_eq!(text(&seen.stderr).matches("| oh").count(), 2, "standard error stays standard error");
-    assert_eq!(cluster.ok(&["logs", "web.2", "--no-prefix"]), "I am 2\n");
-    let stamped = cluster.ok(&["logs", "web.2", "--no-prefix", "-t", "--since", "10m"]);
+    assert_eq!(cluster.ok(&["logs", "talk.2", "--no-prefix"]), "I am 2\n");
+    let stamped = cluster.ok(&["logs", "talk.2", "--no-prefix", "-t", "--since", "10m"]);
     assert!(stamped.starts_with("20") && stamped.ends_with("Z I am 2\n"), "{stamped}");
-    assert_eq!(cluster.ok(&["logs", "web", "--since", "2099-01-01T00:00:00Z"]), "");
-    assert_eq!(cluster.ok(&["logs", "web", "--grep", "am 1"]).lines().count(), 1);
-    cluster.ok(&["exec", "web.1", "--", "sh", "-c", "kill 1; kill -9 -1; true"]);
+    assert_eq!(cluster.ok(&["logs", "talk", "--since", "2099-01-01T00:00:00Z"]), "");
+    assert_eq!(cluster.ok(&["logs", "talk", "--grep", "am 1"]).lines().count(), 1);
+    cluster.ok(&["exec", "talk.1", "--", "sh", "-c", "kill 1; kill -9 -1; true"]);
     eventually("the successor has spoken, too", || {
-        let seen = cluster.ok(&["logs", "web"]);
+        let seen = cluster.ok(&["logs", "talk"]);
         if sorted(&seen) == lines(&[1, 1, 2]) { Ok(()) } else { Err(seen) }
     });
-    let run = cluster.run(&["logs", "wbe"]);
+    let run = cluster.run(&["logs", "tlak"]);
     assert_eq!(run.status.code(), Some(8));
-    assert!(text(&run.stderr).contains("did you mean `web`?"), "{}", text(&run.stderr));
+    assert!(text(&run.stderr).contains("did you mean `talk`?"), "{}", text(&run.stderr));
 }
 
 #[test]
 fn following_a_service_shows_tasks_that_start_later_and_ends_when_it_is_deleted() {
     let cluster = Cluster::start();
-    cluster.apply(&shell("web", 1, TALK), &[]);
-    let mut command = cluster.command(&["logs", "web", "-f", "--no-prefix"]);
+    cluster.apply(&shell("talk", 1, TALK), &[]);
+    let mut command = cluster.command(&["logs", "talk", "-f", "--no-prefix"]);
     let mut following = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "I am 1");
-    cluster.ok(&["scale", "web=2"]);
+    cluster.ok(&["scale", "talk=2"]);
     assert_eq!(lines.next().unwrap().unwrap(), "I am 2");
     let agent = cluster.process("agent").pid;
     cluster.kill("agent");
     assert_ne!(cluster.process("agent").pid, agent);
-    cluster.ok(&["scale", "web=3"]);
+    cluster.ok(&["scale", "talk=3"]);
     assert_eq!(lines.next().unwrap().unwrap(), "I am 3", "and shows no line again that was shown before");
-    cluster.ok(&["delete", "service/web"]);
+    cluster.ok(&["delete", "service/talk"]);
     assert!(lines.next().is_none());
     assert!(following.wait().unwrap().success());
 }
@@ -140,21 +140,21 @@ fn following_a_service_shows_tasks_that_start_later_and_ends_when_it_is_deleted(
 fn when_a_node_is_away_the_rest_is_shown_and_what_is_missing_is_said() {
     let cluster = Cluster::start();
     let further = FurtherNode::start(&cluster, None);
-    cluster.apply(&shell("web", 2, TALK), &[]);
+    cluster.apply(&shell("talk", 2, TALK), &[]);
     let run = eventually("the task of this node has spoken", || {
-        let run = cluster.run(&["logs", "web"]);
+        let run = cluster.run(&["logs", "talk"]);
         if text(&run.stdout).lines().count() == 1 { Ok(run) } else { Err(text(&run.stderr)) }
     });
     let words = text(&run.stderr);
     assert!(run.status.success(), "{words}");
     assert!(
-        words.contains("incomplete: node further (web.") && words.contains("is not available"),
+        words.contains("incomplete: node further (talk.") && words.contains("is not available"),
         "{words}"
     );
     drop(further);
     let agent = cluster.process("agent").pid;
     signal(agent, "STOP");
-    let run = cluster.run(&["logs", "web"]);
+    let run = cluster.run(&["logs", "talk"]);
     signal(agent, "CONT");
     assert_eq!(run.status.code(), Some(1), "nothing could be read");
     let words = text(&run.stderr);
@@ -164,31 +164,31 @@ fn when_a_node_is_away_the_rest_is_shown_and_what_is_missing_is_said() {
 #[test]
 fn a_node_with_its_socket_elsewhere_is_reached_when_it_is_put_where_it_is_looked_for() {
     let cluster = Cluster::start();
-    cluster.apply(&shell("web", 1, TALK), &[]);
+    cluster.apply(&shell("talk", 1, TALK), &[]);
     let further = FurtherNode::start(&cluster, None);
-    cluster.ok(&["scale", "web=2"]);
+    cluster.ok(&["scale", "talk=2"]);
     let socket = fs::read_dir(further.folder.join("run/nodes")).unwrap().next().unwrap().unwrap();
     let place = cluster.state_dir().join("run/nodes").join(socket.file_name());
     std::os::unix::fs::symlink(socket.path(), &place).unwrap();
     let seen = eventually("both nodes are heard", || {
-        let seen = cluster.ok(&["logs", "web"]);
+        let seen = cluster.ok(&["logs", "talk"]);
         if seen.lines().count() == 2 { Ok(seen) } else { Err(seen) }
     });
     assert!(seen.contains("@further | I am "), "{seen}");
-    let there =
-        cluster.get("tasks").into_iter().map(|task| task["metadata"]["name"].as_str().unwrap().to_owned());
+    let there = cluster.running("talk");
+    let there = there.iter().map(|task| task["metadata"]["name"].as_str().unwrap());
     for task in there {
-        assert!(cluster.ok(&["exec", &task, "--", "id"]).contains("uid=0"));
+        assert!(cluster.ok(&["exec", task, "--", "id"]).contains("uid=0"));
     }
 }
 
 #[test]
 fn a_command_has_input_output_and_an_exit_code() {
     let cluster = Cluster::start();
-    cluster.apply(&shell("web", 2, TALK), &[]);
+    cluster.apply(&shell("talk", 2, TALK), &[]);
     let script = "cat; echo $A >&2; id -u; pwd; exit 7";
     let args = [
-        "exec", "-i", "web", "--slot", "2", "-u", "nobody", "-w", "/tmp", "-e", "A=b c", "--", "sh", "-c",
+        "exec", "-i", "talk", "--slot", "2", "-u", "nobody", "-w", "/tmp", "-e", "A=b c", "--", "sh", "-c",
         script,
     ];
     let run = with_input(&cluster, &args, b"typed\n");
@@ -198,25 +198,25 @@ fn a_command_has_input_output_and_an_exit_code() {
         ("typed\n65534\n/tmp\n".to_owned(), "b c\n".to_owned())
     );
     let much = vec![b'x'; 5_000_000];
-    let run = with_input(&cluster, &["exec", "-i", "web.1", "cat"], &much);
+    let run = with_input(&cluster, &["exec", "-i", "talk.1", "cat"], &much);
     assert!(run.status.success() && run.stdout == much, "{} bytes", run.stdout.len());
-    let run = cluster.run(&["exec", "web", "--", "id"]);
+    let run = cluster.run(&["exec", "talk", "--", "id"]);
     assert_eq!(run.status.code(), Some(2));
     assert!(text(&run.stderr).contains("2 tasks run, choose one with --slot"), "{}", text(&run.stderr));
-    cluster.ok(&["scale", "web=0"]);
-    let run = cluster.run(&["exec", "web", "--", "id"]);
+    cluster.ok(&["scale", "talk=0"]);
+    let run = cluster.run(&["exec", "talk", "--", "id"]);
     assert_eq!(run.status.code(), Some(1));
-    assert!(text(&run.stderr).contains("no task of web runs"), "{}", text(&run.stderr));
+    assert!(text(&run.stderr).contains("no task of talk runs"), "{}", text(&run.stderr));
 }
 
 #[test]
 fn a_terminal_is_passed_through_and_given_back() {
     let cluster = Cluster::start();
-    cluster.apply(&shell("web", 1, TALK), &[]);
+    cluster.apply(&shell("talk", 1, TALK), &[]);
     let skep = crate::rig::binary();
     // `script` gives the shell a terminal, in which `skep exec -it` gives the container one of the same size.
     let inner = format!(
-        "stty rows 33 cols 101; stty -g >before; {} exec -it web -- sh -c 'while [ \"$(stty size)\" = \"0 0\" ]; do :; done; stty size; exit 5'; echo code $?; \
+        "stty rows 33 cols 101; stty -g >before; {} exec -it talk -- sh -c 'while [ \"$(stty size)\" = \"0 0\" ]; do :; done; stty size; exit 5'; echo code $?; \
          stty -g >after; cmp before after && echo same",
         skep.display()
     );
@@ -238,29 +238,29 @@ fn a_terminal_is_passed_through_and_given_back() {
 #[test]
 fn files_and_directories_go_into_a_task_and_come_back() {
     let cluster = Cluster::start();
-    cluster.apply(&shell("web", 1, TALK), &[]);
+    cluster.apply(&shell("talk", 1, TALK), &[]);
     let folder = cluster.state_dir().parent().unwrap().join("files");
     fs::create_dir_all(folder.join("site/css")).unwrap();
     fs::write(folder.join("site/css/a.css"), "a {}").unwrap();
     let local = |name: &str| folder.join(name).display().to_string();
-    cluster.ok(&["cp", &local("site"), "web:/tmp"]);
-    assert_eq!(cluster.ok(&["exec", "web", "cat", "/tmp/site/css/a.css"]), "a {}");
-    cluster.ok(&["cp", &local("site/css/a.css"), "web:/tmp/b.css"]);
-    cluster.ok(&["cp", "web:/tmp/b.css", &local("c.css")]);
+    cluster.ok(&["cp", &local("site"), "talk:/tmp"]);
+    assert_eq!(cluster.ok(&["exec", "talk", "cat", "/tmp/site/css/a.css"]), "a {}");
+    cluster.ok(&["cp", &local("site/css/a.css"), "talk:/tmp/b.css"]);
+    cluster.ok(&["cp", "talk:/tmp/b.css", &local("c.css")]);
     assert_eq!(fs::read_to_string(local("c.css")).unwrap(), "a {}");
-    cluster.ok(&["cp", "web.1:/tmp/site", &local("copy")]);
+    cluster.ok(&["cp", "talk.1:/tmp/site", &local("copy")]);
     assert_eq!(fs::read_to_string(local("copy/css/a.css")).unwrap(), "a {}");
-    let archive = cluster.run(&["cp", "web:/tmp/site", "-"]).stdout;
-    let run = with_input(&cluster, &["cp", "-", "web:/etc"], &archive);
+    let archive = cluster.run(&["cp", "talk:/tmp/site", "-"]).stdout;
+    let run = with_input(&cluster, &["cp", "-", "talk:/etc"], &archive);
     assert!(run.status.success(), "{}", text(&run.stderr));
-    assert_eq!(cluster.ok(&["exec", "web", "--", "ls", "/etc/site/css"]), "a.css\n");
-    let run = cluster.run(&["cp", "web:/nowhere", &local("x")]);
+    assert_eq!(cluster.ok(&["exec", "talk", "--", "ls", "/etc/site/css"]), "a.css\n");
+    let run = cluster.run(&["cp", "talk:/nowhere", &local("x")]);
     assert_eq!(run.status.code(), Some(8));
     assert!(text(&run.stderr).contains("has no /nowhere"), "{}", text(&run.stderr));
-    let task = cluster.running("web")[0]["metadata"]["name"].as_str().unwrap().to_owned();
-    cluster.ok(&["exec", "web", "--", "sh", "-c", "kill 1; kill -9 -1; true"]);
+    let task = cluster.running("talk")[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    cluster.ok(&["exec", "talk", "--", "sh", "-c", "kill 1; kill -9 -1; true"]);
     eventually("another task runs in its place", || {
-        let seen = cluster.running("web");
+        let seen = cluster.running("talk");
         if seen.len() == 1 && seen[0]["metadata"]["name"] != *task {
             Ok(())
         } else {
@@ -301,8 +301,8 @@ fn the_node_api_listens_on_a_unix_socket_of_its_owner_and_on_no_port() {
     use std::os::unix::fs::PermissionsExt;
 
     let cluster = Cluster::start();
-    cluster.apply(&shell("web", 1, TALK), &[]);
-    assert!(cluster.ok(&["exec", "web", "id"]).contains("uid=0"), "the API is served");
+    cluster.apply(&shell("talk", 1, TALK), &[]);
+    assert!(cluster.ok(&["exec", "talk", "id"]).contains("uid=0"), "the API is served");
     let agent = cluster.process("agent").pid;
     assert_eq!(listening(agent), Vec::<String>::new());
     assert!(!listening(cluster.process("etcd").pid).is_empty(), "a port would be seen");
