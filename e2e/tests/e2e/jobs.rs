@@ -103,6 +103,7 @@ fn a_job_runs_until_every_completion_has_succeeded_at_most_so_many_at_a_time() {
     assert_eq!(log.crowd().1 - before, 23, "each ran once more");
 }
 
+/// Swarm 12.7: attempts count by slot; Swarm 12.3: what is not tried again still fills its slot.
 #[test]
 fn a_job_whose_attempts_are_used_up_has_failed_and_apply_says_so() {
     let cluster = Cluster::start();
@@ -116,6 +117,7 @@ fn a_job_whose_attempts_are_used_up_has_failed_and_apply_says_so() {
     assert_eq!(ended(&cluster, "FAILED").len(), 6, "each was tried once more");
 }
 
+/// Swarm 12.24, for jobs: a node that joins gets its run, and no other node another one.
 #[test]
 fn a_global_job_runs_once_on_every_node_also_on_one_that_joins_late() {
     let fleet = Cluster::with_nodes(2);

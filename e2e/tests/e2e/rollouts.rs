@@ -94,6 +94,7 @@ fn undo_brings_a_revision_back_byte_for_byte_and_history_tells_who_when_and_why(
     assert!(table.contains("undo to revision 1: v2 is slow") && table.contains("WHO"), "{table}");
 }
 
+/// Swarm 12.2: tasks of superseded revisions give way to the last one's.
 #[test]
 fn of_three_edits_within_a_second_one_rollout_ends_at_the_last() {
     let cluster = Cluster::start();

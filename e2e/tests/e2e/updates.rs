@@ -30,6 +30,7 @@ fn update(cluster: &Cluster) -> Value {
     cluster.get("services")[0]["status"]["update"].clone()
 }
 
+/// Swarm 12.22: it is served by the next when it is healthy, and taken out before its signal.
 #[test]
 fn nobody_notices_a_start_first_update_of_six_tasks() {
     let cluster = Cluster::start();
@@ -131,6 +132,7 @@ fn ends_as(action: &str, state: &str, serving: usize, is_told: bool) {
     }
 }
 
+/// Swarm 12.12: what never ran counts, and what ended too early.
 #[test]
 fn a_bad_version_pauses_its_update_and_says_why() {
     ends_as("pause", "paused", 1, true);
