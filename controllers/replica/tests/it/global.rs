@@ -114,6 +114,11 @@ fn a_task_that_failed_is_followed_on_its_own_node() {
     let new = shop.newest_on(1).unwrap();
     assert!(new.is_serving() && new.task.restarts == 1);
     assert_eq!(new.at.place, old.at.place);
+    shop.node_is(1, NodeState::Down).come_to_rest();
+    shop.node_is(1, NodeState::Ready).come_to_rest_in_time();
+    let back = shop.newest_on(1).unwrap();
+    assert!(back.is_serving() && back.at.name != new.at.name);
+    assert_eq!(back.task.restarts, 1, "a node that was away neither uses attempts up nor gives them back");
 }
 
 #[test]
