@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
 
 use crate::rig::{Cluster, eventually, signal, text};
@@ -14,7 +14,7 @@ static IMAGE: Once = Once::new();
 fn shell(name: &str, replicas: u32, script: &str) -> String {
     IMAGE.call_once(|| {
         let build = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("hack/demo/shell-image");
-        assert!(std::process::Command::new(build).output().unwrap().status.success());
+        assert!(Command::new(build).output().unwrap().status.success());
     });
     format!(
         "apiVersion: skep/v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  replicas: {replicas}\n  \
@@ -59,6 +59,15 @@ impl Drop for FurtherNode {
     fn drop(&mut self) {
         self.agent.kill().unwrap();
         self.agent.wait().unwrap();
+        // `skep down` takes away what the machine's own node has run, and knows nothing of this one.
+        let node: serde_json::Value =
+            serde_json::from_slice(&fs::read(self.folder.join("node.json")).unwrap()).unwrap();
+        let filter = format!("label=skep.node={}", node["id"].as_str().unwrap());
+        let listed = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output().unwrap();
+        let ids = text(&listed.stdout);
+        if !ids.is_empty() {
+            Command::new("docker").args(["rm", "-f"]).args(ids.split_whitespace()).output().unwrap();
+        }
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -222,7 +231,7 @@ fn a_terminal_is_passed_through_and_given_back() {
     );
     let folder = cluster.state_dir().parent().unwrap().join("terminal");
     fs::create_dir_all(&folder).unwrap();
-    let run = std::process::Command::new("script")
+    let run = Command::new("script")
         .args(["--quiet", "--command", &inner, "/dev/null"])
         .current_dir(&folder)
         .env("SKEP_STATE_DIR", cluster.state_dir())
