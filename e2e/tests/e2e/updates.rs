@@ -52,7 +52,7 @@ fn nobody_notices_an_update_in_every_batch_of_which_updater_replica_and_agent_ar
     for batch in 1..=3 {
         wait::within(crate::rig::LIMIT * 2, &format!("batch {batch} is under way"), || {
             let update = update(&cluster);
-            let is_on = update["batchNumber"].as_u64() >= Some(batch) || update["state"] == "completed";
+            let is_on = update["batchNumber"] == batch && update["state"] == "updating";
             is_on.then_some(()).ok_or_else(|| update.to_string())
         });
         for name in ["updater", "replica", "agent"] {
