@@ -51,6 +51,10 @@ pub trait Engine: Send + Sync {
     /// The last `lines` lines that a container has written. None if its logging driver cannot be read.
     fn tail<'a>(&'a self, id: &'a str, lines: usize) -> Call<'a, Vec<String>>;
 
+    /// Whether the engine was asked to end a container that ended at `finished`, within a minute before that: by Skep, by people, or
+    /// for its own shutdown. It need not remember: Docker does so since it started, and not everything.
+    fn was_signalled<'a>(&'a self, id: &'a str, finished: Timestamp) -> Call<'a, bool>;
+
     /// How full the disk is that holds images and containers; `None` if that is not to be seen from here.
     fn disk(&self) -> Call<'_, Option<Disk>>;
 }
@@ -114,13 +118,6 @@ pub enum Sight {
     Changed(Container),
     /// The container with this id is gone; ids never return.
     Gone(String),
-    /// The engine was asked to end the container with this id, by Skep, by people, or for its own shutdown.
-    Signalled {
-        /// The container's id.
-        id: String,
-        /// When, by the engine's clock.
-        at: Timestamp,
-    },
 }
 
 /// An image of the machine.

@@ -68,6 +68,8 @@ pub(crate) enum Outcome {
     Seen(Container),
     /// There is no container.
     Absent,
+    /// Whether the engine was asked to end it.
+    Signalled(bool),
     /// It wrote these lines last.
     Tail(Vec<String>),
     /// Nothing was done: it was given up, or the claim was too old.
@@ -93,6 +95,7 @@ impl Job {
             | Self::Stop(_)
             | Self::Remove { .. }
             | Self::Look(_)
+            | Self::FindSignal { .. }
             | Self::Tail(_) => JobKind::Other,
         }
     }
@@ -121,9 +124,14 @@ pub(crate) async fn perform(
         Job::Stop(id) => stop(engine, id).await,
         Job::Remove { id, is_running } => remove(engine, id, *is_running).await,
         Job::Look(name) => look(engine, &order, name).await,
+        Job::FindSignal { id, finished } => match engine.was_signalled(id, *finished).await {
+            Ok(was_signalled) => Outcome::Signalled(was_signalled),
+            Err(EngineError::Unreachable(words)) => Outcome::Failed(EngineError::Unreachable(words)),
+            Err(_) => Outcome::Signalled(false),
+        },
         Job::Tail(id) => {
             let lines = tokio::time::timeout(TAIL_LIMIT, engine.tail(id, LOG_TAIL_LINES)).await;
-            Outcome::Tail(tail::shorten(lines.ok().and_then(Result::ok).unwrap_or_default()))
+            Outcome::Tail(tail::shorten(&lines.ok().and_then(Result::ok).unwrap_or_default()))
         }
     };
     (order.key, outcome)

@@ -24,8 +24,8 @@ pub(crate) struct Local {
     pub(crate) pulling: Option<Progress>,
     /// Which wait before its stop has lasted long enough by this process' own clock.
     pub(crate) waited: Option<Wait>,
-    /// When the engine was last asked to end its container, by the engine's clock.
-    pub(crate) signalled: Option<Timestamp>,
+    /// Whether the engine was asked to end its container, once the engine was asked for that.
+    pub(crate) was_signalled: Option<bool>,
     /// Whether its container ended while its engine was away: then the engine ended it.
     pub(crate) ended_with_engine: bool,
     /// The last lines that it wrote, once they were asked for.
@@ -41,6 +41,7 @@ pub(crate) struct Local {
 }
 
 /// What is known of a task's container.
+#[allow(clippy::large_enum_variant, reason = "nearly every task has one")]
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) enum Sighting {
     /// Nobody has looked, or what was seen may be out of date.
@@ -134,6 +135,7 @@ impl Local {
             }
             Outcome::Absent => self.sighting = Sighting::Absent,
             Outcome::Nothing => {}
+            Outcome::Signalled(was_signalled) => self.was_signalled = Some(was_signalled),
             Outcome::Tail(lines) => self.tail = Some(lines),
             Outcome::Hopeless(words) => self.verdict = Some(words),
             Outcome::Failed(error) => {

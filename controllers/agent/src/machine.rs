@@ -14,11 +14,23 @@ const ROOM_PERCENT: u64 = 85;
 /// A difference of clocks is told in these steps, in milliseconds.
 const SKEW_STEP_MS: i64 = 500;
 
+/// What is known of the disk.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) enum Measured {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// It cannot be measured from here.
+    Unseen,
+    /// This.
+    Seen(Disk),
+}
+
 /// What is known of the machine's condition.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Condition {
-    /// The disk, once it was measured; it may not be possible.
-    pub(crate) disk: Option<Option<Disk>>,
+    /// The disk.
+    pub(crate) disk: Measured,
     /// When the node controller was last asked for the time, by this machine's clock.
     asked: Option<Timestamp>,
     /// Whether it has answered that.
@@ -57,9 +69,9 @@ impl Condition {
         let told_skew = told.and_then(|told| told.clock_skew_ms);
         NodeReport {
             disk_pressure: match &self.disk {
-                Some(Some(disk)) => pressure(disk, told_pressure),
-                Some(None) => None,
-                None => told_pressure.map(str::to_owned),
+                Measured::Seen(disk) => pressure(disk, told_pressure),
+                Measured::Unseen => None,
+                Measured::Unknown => told_pressure.map(str::to_owned),
             },
             clock_asked: self.asked.or(told.and_then(|told| told.clock_asked)),
             clock_skew_ms: self.skew_ms.map_or(told_skew, |skew| Some(skew).filter(|skew| *skew != 0)),
@@ -154,7 +166,7 @@ mod tests {
         let told = NodeReport { disk_pressure: Some("full".to_owned()), ..NodeReport::default() };
         let mut condition = Condition::default();
         assert_eq!(condition.report(Some(&told)).disk_pressure.as_deref(), Some("full"));
-        condition.disk = Some(Some(disk(100 * GIB, 50 * GIB)));
+        condition.disk = Measured::Seen(disk(100 * GIB, 50 * GIB));
         assert_eq!(condition.report(Some(&told)).disk_pressure, None);
     }
 }

@@ -68,6 +68,13 @@ pub(crate) enum Job {
     },
     /// Look whether there is a container of this name.
     Look(String),
+    /// Find out whether the engine was asked to end the container.
+    FindSignal {
+        /// Its id.
+        id: String,
+        /// When it ended.
+        finished: Timestamp,
+    },
     /// Read the last lines that the container has written.
     Tail(String),
 }

@@ -230,7 +230,6 @@ impl Agent {
                 self.dirty = self.world.all();
             }
             Ok(Sight::Changed(container)) => self.dirty.extend(self.world.see(container)),
-            Ok(Sight::Signalled { id, at }) => self.world.signal(&id, at),
             Ok(Sight::Gone(id)) => self.dirty.extend(self.world.lose(&id)),
         }
     }

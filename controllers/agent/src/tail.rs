@@ -5,7 +5,7 @@ use skep_api::task::{LOG_LINE_MAX_CHARS, LOG_TAIL_LINES};
 const ESCAPE: char = '\u{1b}';
 
 /// The last of `lines`, without what a terminal would take for a command, and not longer than a status should be.
-pub(crate) fn shorten(lines: Vec<String>) -> Vec<String> {
+pub(crate) fn shorten(lines: &[String]) -> Vec<String> {
     let first = lines.len().saturating_sub(LOG_TAIL_LINES);
     lines.iter().skip(first).map(|line| plain(line).chars().take(LOG_LINE_MAX_CHARS).collect()).collect()
 }
@@ -38,13 +38,13 @@ mod tests {
     use super::*;
 
     fn one(line: &str) -> String {
-        shorten(vec![line.to_owned()]).remove(0)
+        shorten(&[line.to_owned()]).remove(0)
     }
 
     #[test]
     fn the_last_lines_are_kept_and_not_all_of_each() {
         let lines: Vec<String> = (0..9).map(|number| format!("line {number}")).collect();
-        assert_eq!(shorten(lines.clone()), lines[4..]);
+        assert_eq!(shorten(&lines), lines[4..]);
         assert_eq!(one(&"ä".repeat(300)).chars().count(), LOG_LINE_MAX_CHARS);
     }
 

@@ -9,7 +9,6 @@ use skep_api::node::{ClockAnswer, NodeReport, NodeSpec, NodeStatus};
 use skep_api::object::{Object, Typed};
 use skep_api::rollout::Revision;
 use skep_api::task::{Task, TaskStatus};
-use skep_api::time::Timestamp;
 use skep_runtime::table::{Entry, Stamp, Table, Versioned};
 use skep_store::KeyValue;
 
@@ -237,13 +236,6 @@ impl World {
         let is_news = self.machine.take().is_some();
         self.has_lost_engine |= is_news;
         is_news
-    }
-
-    /// The engine was asked to end the container with this id.
-    pub(crate) fn signal(&mut self, id: &str, at: Timestamp) {
-        if let Some((_, local)) = self.holding(id) {
-            local.signalled = Some(at);
-        }
     }
 
     fn holding(&mut self, id: &str) -> Option<(&TaskRef, &mut Local)> {

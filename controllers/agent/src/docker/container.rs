@@ -143,8 +143,8 @@ mod tests {
 
     #[test]
     fn what_the_last_failed_check_said_is_kept_while_checks_fail_and_not_all_of_it() {
-        let long = "x".repeat(HEALTH_OUTPUT_MAX_CHARS + 1);
-        let log = [(1, "first\n"), (1, long.as_str()), (0, "fine")];
+        let endless = "x".repeat(HEALTH_OUTPUT_MAX_CHARS + 1);
+        let log = [(1, "first\n"), (1, endless.as_str()), (0, "fine")];
         let failing = docker_health(HealthStatusEnum::HEALTHY, 1, &log);
         assert_eq!(failing.output.len(), HEALTH_OUTPUT_MAX_CHARS);
         assert_eq!(docker_health(HealthStatusEnum::HEALTHY, 0, &log).output, "");

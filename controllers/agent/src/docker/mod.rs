@@ -7,6 +7,7 @@ mod error;
 mod hijack;
 mod logs;
 mod pull;
+mod signal;
 mod streams;
 mod version;
 mod volume;
@@ -20,6 +21,7 @@ use bollard::query_parameters::{
     CreateContainerOptions, CreateImageOptions, ListContainersOptions, RemoveContainerOptions,
 };
 use futures::{StreamExt, TryStreamExt};
+use skep_api::time::Timestamp;
 
 use crate::engine::{Call, Container, ContainerSpec, Disk, Engine, EngineError, Image, Meter, Owner, Sights};
 use crate::labels;
@@ -182,6 +184,10 @@ impl Engine for Docker {
 
     fn tail<'a>(&'a self, id: &'a str, lines: usize) -> Call<'a, Vec<String>> {
         Box::pin(self.last_lines(id, lines))
+    }
+
+    fn was_signalled<'a>(&'a self, id: &'a str, finished: Timestamp) -> Call<'a, bool> {
+        Box::pin(self.find_signal(id, finished))
     }
 
     fn disk(&self) -> Call<'_, Option<Disk>> {

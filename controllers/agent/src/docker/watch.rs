@@ -12,9 +12,7 @@ use super::{DEFAULT_HOST, Docker, disk, error, label_filters, sorted};
 use crate::engine::{Engine, EngineError, Machine, Owner, Sight, Sights};
 
 /// The events that change what is seen of a container. A creation is seen by whoever asked for it.
-const EVENTS: [&str; 5] = ["start", "die", "destroy", "kill", "health_status"];
-/// Signals that conventionally ask for something else than an end: HUP, USR1, USR2.
-const HARMLESS_SIGNALS: [&str; 3] = ["1", "10", "12"];
+const EVENTS: [&str; 4] = ["start", "die", "destroy", "health_status"];
 
 pub(super) fn watch(docker: Docker, owner: Owner) -> Sights {
     let sights = stream::once(connect(docker.clone(), owner)).try_flatten();
@@ -46,7 +44,7 @@ fn events_of(owner: &Owner, info: &SystemInfo) -> EventsOptions {
         ("label".to_owned(), label_filters(owner)),
     ];
     EventsOptions {
-        since: info.system_time.as_deref().and_then(unix_seconds),
+        since: info.system_time.as_deref().and_then(|text| text.parse().ok()).map(unix_seconds),
         filters: Some(filters.into_iter().collect()),
         ..Default::default()
     }
@@ -54,17 +52,9 @@ fn events_of(owner: &Owner, info: &SystemInfo) -> EventsOptions {
 
 /// What an event is about, as it is when Docker is asked for it.
 async fn sight(docker: &Docker, event: EventMessage) -> Result<Option<Sight>, EngineError> {
-    let actor = event.actor.unwrap_or_default();
-    let Some(id) = actor.id else { return Ok(None) };
-    match event.action.as_deref() {
-        Some("destroy") => return Ok(Some(Sight::Gone(id))),
-        Some("kill") => {
-            let signal = actor.attributes.as_ref().and_then(|attributes| attributes.get("signal"));
-            let is_harmless = signal.is_some_and(|signal| HARMLESS_SIGNALS.contains(&signal.as_str()));
-            let at = Timestamp::from_millis(event.time_nano.unwrap_or_default() / 1_000_000);
-            return Ok((!is_harmless).then_some(Sight::Signalled { id, at }));
-        }
-        _ => {}
+    let Some(id) = event.actor.and_then(|actor| actor.id) else { return Ok(None) };
+    if event.action.as_deref() == Some("destroy") {
+        return Ok(Some(Sight::Gone(id)));
     }
     match docker.inspect(&id).await {
         Ok(container) => Ok(Some(Sight::Changed(container))),
@@ -97,9 +87,9 @@ impl Docker {
 }
 
 /// An instant as Docker's API takes it: seconds with a fraction.
-fn unix_seconds(rfc3339: &str) -> Option<String> {
-    let millis = rfc3339.parse::<Timestamp>().ok()?.as_millis();
-    Some(format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000)))
+pub(super) fn unix_seconds(instant: Timestamp) -> String {
+    let millis = instant.as_millis();
+    format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000))
 }
 
 fn amount(number: Option<i64>) -> u64 {
@@ -131,8 +121,9 @@ mod tests {
 
     #[test]
     fn the_daemon_s_clock_is_given_back_in_the_form_that_its_events_take() {
-        assert_eq!(unix_seconds("2026-11-21T02:16:53.367024337Z").as_deref(), Some("1795227413.367"));
-        assert_eq!(unix_seconds("2026-11-21T02:16:53.007Z").as_deref(), Some("1795227413.007"));
+        let given_back = |text: &str| unix_seconds(text.parse().unwrap());
+        assert_eq!(given_back("2026-11-21T02:16:53.367024337Z"), "1795227413.367");
+        assert_eq!(given_back("2026-11-21T02:16:53.007Z"), "1795227413.007");
     }
 
     #[test]

@@ -5,22 +5,15 @@ use skep_api::task::TaskState;
 use super::{Action, Job, View, may_begin};
 use crate::engine::{Container, Phase};
 
-/// How soon after a signal through the engine an end counts as the signal's doing, in milliseconds: a container's grace
-/// period may be longer, but then it is killed, and does not end with exit code 0.
-const SIGNAL_EFFECT_MS: i64 = 60_000;
-
 impl View<'_> {
     /// The container has ended, and was wanted to run. The words are Swarm's (moby, `exitError`).
     pub(super) fn exited(&self, container: &Container, code: i64, oom_killed: bool) -> Vec<Action> {
         let cause = if container.is_unhealthy() {
             "unhealthy container"
-        } else if oom_killed && code != 0 {
-            "out of memory"
-        } else if code == 0 && self.was_stopped(container) {
-            // A process that ends well because it was told to has not done its work.
-            return self.fail("the container engine stopped it".to_owned(), Some(container));
         } else if code == 0 {
-            return self.report(self.ended(TaskState::Complete, "finished", None, Some(container)));
+            return self.ended_well(container);
+        } else if oom_killed {
+            "out of memory"
         } else {
             container.error.as_str()
         };
@@ -28,14 +21,17 @@ impl View<'_> {
         self.fail(format!("task: non-zero exit ({code}){separator}{cause}"), Some(container))
     }
 
-    /// Whether the engine stopped the container: for its own shutdown, or because people asked it to. Skep's own stops
-    /// do not come here.
-    fn was_stopped(&self, container: &Container) -> bool {
-        let after_signal =
-            self.local.signalled.zip(container.finished).is_some_and(|(signalled, finished)| {
-                (0..=SIGNAL_EFFECT_MS).contains(&finished.as_millis().saturating_sub(signalled.as_millis()))
-            });
-        after_signal || self.local.ended_with_engine
+    /// The process ended with exit code 0. One that did so because its engine told it to end, for its own shutdown or for
+    /// people, has not done its work. Skep's own stops do not come here.
+    fn ended_well(&self, container: &Container) -> Vec<Action> {
+        let was_stopped = if self.local.ended_with_engine { Some(true) } else { self.local.was_signalled };
+        match (was_stopped, container.finished) {
+            (Some(true), _) => self.fail("the container engine stopped it".to_owned(), Some(container)),
+            (None, Some(finished)) => self.job(Job::FindSignal { id: container.id.clone(), finished }),
+            (Some(false), _) | (None, None) => {
+                self.report(self.ended(TaskState::Complete, "finished", None, Some(container)))
+            }
+        }
     }
 
     /// The end of a task by an error: it was refused, if it had not been claimed yet. What it wrote last is read first, if

@@ -10,6 +10,7 @@ use super::answer::Reply;
 use super::{Agent, Alarm};
 use crate::change::Change;
 use crate::engine::{Disk, EngineError};
+use crate::machine::Measured;
 use crate::outbox::Subject;
 
 /// How often the disk is measured.
@@ -55,7 +56,7 @@ impl Agent {
     /// An engine that does not answer says nothing about its disk.
     pub(super) fn see_disk(&mut self, result: Result<Option<Disk>, EngineError>) {
         if let Ok(disk) = result {
-            self.condition.disk = Some(disk);
+            self.condition.disk = disk.map_or(Measured::Unseen, Measured::Seen);
         }
     }
 

@@ -25,8 +25,6 @@ pub(super) enum Notice {
     Changed(String),
     /// The container with this id is gone.
     Gone(String),
-    /// The daemon was asked to end the container with this id.
-    Signalled(String, Timestamp),
     /// The daemon died.
     Away,
 }
@@ -79,11 +77,20 @@ struct Held {
     script: Script,
     process: Option<Process>,
     output: Vec<String>,
+    /// Whether the daemon, as long as it remembers, was asked to end it.
+    was_signalled: bool,
 }
 
 impl Held {
     fn new(container: Container) -> Self {
-        Self { container, ports: Vec::new(), script: Script::default(), process: None, output: Vec::new() }
+        Self {
+            container,
+            ports: Vec::new(),
+            script: Script::default(),
+            process: None,
+            output: Vec::new(),
+            was_signalled: false,
+        }
     }
 }
 
@@ -192,10 +199,25 @@ impl State {
     /// The daemon dies, or shuts down: every container ends with `code`.
     pub(super) fn go_away(&mut self, code: i64, now: Timestamp) {
         self.is_up = false;
+        self.containers.values_mut().for_each(|held| held.was_signalled = false);
         let ids: Vec<String> = self.containers.keys().cloned().collect();
         for id in ids {
             self.end(&id, Phase::Exited { code, oom_killed: false }, End::Daemon, now);
         }
+    }
+
+    /// The daemon is asked to end a container.
+    pub(super) fn signal(&mut self, id: &str) {
+        if let Some(held) = self.containers.get_mut(id).filter(|held| held.container.phase == Phase::Running)
+        {
+            held.was_signalled = true;
+        }
+    }
+
+    /// Whether it was.
+    pub(super) fn was_signalled(&self, id: &str) -> Result<bool, EngineError> {
+        self.find(id)?;
+        Ok(self.containers.get(id).is_some_and(|held| held.was_signalled))
     }
 
     /// When something happens next by itself.

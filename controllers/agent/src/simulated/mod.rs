@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use skep_api::time::Timestamp;
 use skep_runtime::clock::Env;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -143,7 +144,7 @@ impl SimulatedEngine {
 
     /// Stops a container behind the agent's back, as `docker stop` does; its process ends with `code`. Whether there was one that ran.
     pub fn stop_by_hand(&self, id: &str, code: i64) -> bool {
-        self.notify(Notice::Signalled(id.to_owned(), self.shared.env.now()));
+        self.state().signal(id);
         self.end(id, Phase::Exited { code, oom_killed: false }, End::ByPeople)
     }
 
@@ -192,7 +193,9 @@ impl SimulatedEngine {
     /// Lets happen what was to happen by now.
     fn settle(&self) {
         let changed = self.state().settle(Instant::now(), self.shared.env.now());
-        changed.into_iter().for_each(|id| self.notify(Notice::Changed(id)));
+        for id in changed {
+            self.notify(Notice::Changed(id));
+        }
     }
 
     fn notify(&self, notice: Notice) {
@@ -306,11 +309,9 @@ impl Engine for SimulatedEngine {
         Box::pin(self.call(
             |latency| latency.stop.clone(),
             move |state| {
-                let is_running = state.find(id)?.phase == Phase::Running;
+                state.find(id)?;
+                state.signal(id);
                 let now = self.shared.env.now();
-                if is_running {
-                    self.notify(Notice::Signalled(id.to_owned(), now));
-                }
                 if state.end(id, Phase::Exited { code: 143, oom_killed: false }, End::Stopped, now) {
                     self.notify(Notice::Changed(id.to_owned()));
                 }
@@ -333,6 +334,10 @@ impl Engine for SimulatedEngine {
 
     fn tail<'a>(&'a self, id: &'a str, lines: usize) -> Call<'a, Vec<String>> {
         Box::pin(self.call(|latency| latency.read.clone(), move |state| state.tail(id, lines)))
+    }
+
+    fn was_signalled<'a>(&'a self, id: &'a str, _: Timestamp) -> Call<'a, bool> {
+        Box::pin(self.call(|latency| latency.read.clone(), move |state| state.was_signalled(id)))
     }
 
     fn disk(&self) -> Call<'_, Option<Disk>> {

@@ -60,7 +60,6 @@ async fn sight(
     let id = match notice {
         Ok(Notice::Changed(id)) => id,
         Ok(Notice::Gone(id)) => return Ok(Some(Sight::Gone(id))),
-        Ok(Notice::Signalled(id, at)) => return Ok(Some(Sight::Signalled { id, at })),
         Ok(Notice::Away) => return Err(unreachable("it died")),
         Err(_) => return Err(unreachable("its events were lost")),
     };

@@ -11,6 +11,7 @@
 mod agent;
 mod api;
 mod engine;
+mod life;
 mod registry;
 mod rig;
 mod settings;

@@ -16,6 +16,9 @@ const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
+/// What registries answer when they do not have what was asked for.
+const UNKNOWN: &[u8] = br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
+
 /// A registry that has one image, under every name and tag; it is pulled as `app:1`.
 pub(crate) struct Registry {
     /// Where it listens.
@@ -100,7 +103,7 @@ async fn serve(mut stream: TcpStream, manifest: String, blobs: Arc<Blobs>) {
     let (status, kind, body) = match blobs.get(digest) {
         _ if path == "/v2/" => ("200 OK", "application/json", b"{}".as_slice()),
         Some((kind, bytes)) => ("200 OK", *kind, bytes.as_slice()),
-        None => ("404 Not Found", "application/json", b"{}".as_slice()),
+        None => ("404 Not Found", "application/json", UNKNOWN),
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nDocker-Content-Digest: {digest}\r\n\

@@ -66,7 +66,7 @@ async fn next_change(sights: &mut Sights, known: &Container) -> Container {
     loop {
         match next(sights).await {
             Sight::Changed(container) if container.id == known.id && container != *known => return container,
-            Sight::Changed(_) | Sight::Signalled { .. } => {}
+            Sight::Changed(_) => {}
             other @ (Sight::All(..) | Sight::Gone(_)) => panic!("{other:?}"),
         }
     }
@@ -169,21 +169,21 @@ pub(crate) async fn the_last_lines_of_what_was_written_are_read(bench: Bench) {
     assert!(matches!(unknown, Err(EngineError::NotFound(_))), "{unknown:?}");
 }
 
-pub(crate) async fn a_stop_is_seen_as_a_signal_before_it_is_seen_as_an_end(bench: Bench) {
-    let running = bench.started("signal", "").await;
+pub(crate) async fn an_end_that_the_engine_asked_for_is_told_from_one_that_it_did_not(bench: Bench) {
     let mut sights = bench.engine.watch(&bench.owner);
     next(&mut sights).await;
-    bench.engine.stop(&running.id).await.unwrap();
-    let at = loop {
-        match next(&mut sights).await {
-            Sight::Signalled { id, at } if id == running.id => break at,
-            other => {
-                assert!(!matches!(&other, Sight::Changed(ended) if ended.phase > Phase::Running), "{other:?}")
+    let by_itself = bench.started_with("itself", &[("EXIT_AFTER_MS", "300")]).await;
+    let by_engine = bench.started("signal", "").await;
+    bench.engine.stop(&by_engine.id).await.unwrap();
+    for (id, expected) in [(by_engine.id, true), (by_itself.id, false)] {
+        let finished = loop {
+            match bench.engine.inspect(&id).await.unwrap().finished {
+                Some(finished) => break finished,
+                None => drop(next(&mut sights).await),
             }
-        }
-    };
-    let ended = next_change(&mut sights, &running).await;
-    assert!(ended.finished >= Some(at), "{ended:?} {at}");
+        };
+        assert_eq!(bench.engine.was_signalled(&id, finished).await, Ok(expected));
+    }
 }
 
 pub(crate) async fn a_name_is_given_once(bench: Bench) {
@@ -248,13 +248,13 @@ pub(crate) async fn a_watch_shows_everything_and_then_every_change(bench: Bench)
     let mut sights = bench.engine.watch(&bench.owner);
     match next(&mut sights).await {
         Sight::All(_, containers) => assert_eq!(containers, std::slice::from_ref(&before)),
-        other @ (Sight::Changed(_) | Sight::Gone(_) | Sight::Signalled { .. }) => panic!("{other:?}"),
+        other @ (Sight::Changed(_) | Sight::Gone(_)) => panic!("{other:?}"),
     }
     let running = bench.started("watch-2", "").await;
     let seen = loop {
         match next(&mut sights).await {
             Sight::Changed(container) if container.id == running.id => break container,
-            Sight::All(..) | Sight::Changed(_) | Sight::Gone(_) | Sight::Signalled { .. } => {}
+            Sight::All(..) | Sight::Changed(_) | Sight::Gone(_) => {}
         }
     };
     assert_eq!(seen, running);
@@ -265,7 +265,7 @@ pub(crate) async fn a_watch_shows_everything_and_then_every_change(bench: Bench)
     loop {
         match next(&mut sights).await {
             Sight::Gone(id) => break assert_eq!(id, running.id),
-            Sight::Changed(_) | Sight::Signalled { .. } => {}
+            Sight::Changed(_) => {}
             other @ Sight::All(..) => panic!("{other:?}"),
         }
     }
@@ -282,7 +282,7 @@ macro_rules! engine_contract {
             a_container_that_ends_while_it_is_well_was_not_unhealthy,
             a_container_without_a_healthcheck_has_no_health,
             the_last_lines_of_what_was_written_are_read,
-            a_stop_is_seen_as_a_signal_before_it_is_seen_as_an_end,
+            an_end_that_the_engine_asked_for_is_told_from_one_that_it_did_not,
             a_name_is_given_once,
             what_is_not_there_is_not_found,
             an_image_that_no_registry_gives_is_refused_in_the_engine_s_words,

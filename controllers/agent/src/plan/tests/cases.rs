@@ -126,6 +126,7 @@ fn an_end_with_code_0_is_complete() {
     let mut bench = Bench::with_task(DesiredState::Running);
     bench.told(TaskState::Running);
     bench.seen(EXITED_0);
+    bench.find_signal(false);
     assert_eq!(bench.report().state, TaskState::Complete);
 }
 

@@ -19,10 +19,10 @@ fn stop() -> Job {
     Job::Stop("c1".to_owned())
 }
 
-fn health(state: HealthState) -> Option<Health> {
+fn health(state: HealthState) -> Health {
     let is_failing = state == HealthState::Unhealthy;
     let output = if is_failing { "503" } else { "" };
-    Some(Health { state, failing_streak: u32::from(is_failing) * 3, output: output.to_owned() })
+    Health { state, failing_streak: u32::from(is_failing) * 3, output: output.to_owned() }
 }
 
 impl Bench {
@@ -33,7 +33,7 @@ impl Bench {
     }
 
     fn checked(&mut self, state: HealthState, phase: Phase) {
-        self.seen_as(|container| container.health = health(state), phase);
+        self.seen_as(|container| container.health = Some(health(state)), phase);
     }
 
     /// A task that runs, and is not asked for its health.
@@ -77,6 +77,12 @@ impl Bench {
         self.learn(Outcome::Tail(vec!["last words".to_owned()]));
     }
 
+    /// The engine says whether it was asked to end the container.
+    pub(super) fn find_signal(&mut self, was_signalled: bool) {
+        assert_eq!(self.job(), Some(Job::FindSignal { id: "c1".to_owned(), finished: NOW }));
+        self.learn(Outcome::Signalled(was_signalled));
+    }
+
     /// How the container's end is told.
     fn end(&mut self) -> (TaskState, String) {
         self.tail();
@@ -102,12 +108,12 @@ fn a_task_with_a_healthcheck_runs_only_after_the_first_healthy_check() {
         (status.state, status.message.as_str()),
         (TaskState::Starting, "waiting for the first healthy check")
     );
-    assert_eq!((status.running, status.health.clone()), (None, health(HealthState::Starting)));
+    assert_eq!((status.running, status.health.clone()), (None, Some(health(HealthState::Starting))));
     assert_eq!(bench.plan(), []);
     bench.checked(HealthState::Healthy, Phase::Running);
     let status = bench.report();
     assert_eq!((status.state, status.running), (TaskState::Running, Some(NOW)));
-    assert_eq!(status.health, health(HealthState::Healthy));
+    assert_eq!(status.health, Some(health(HealthState::Healthy)));
     bench.commit();
     assert_eq!(bench.plan(), []);
 }
@@ -123,14 +129,14 @@ fn a_task_that_is_unhealthy_is_stopped_and_fails_before_and_after_it_came_to_run
         assert_eq!(bench.job(), Some(stop()));
         assert_eq!(
             bench.report().health,
-            health(HealthState::Unhealthy),
+            Some(health(HealthState::Unhealthy)),
             "nobody is to send it anything more"
         );
         bench.commit();
         assert_eq!(bench.plan(), [Action::Do(stop())]);
         bench.checked(HealthState::Unhealthy, Phase::Exited { code: 143, oom_killed: false });
         bench.tail();
-        assert_eq!(bench.report().health, health(HealthState::Unhealthy));
+        assert_eq!(bench.report().health, Some(health(HealthState::Unhealthy)));
         let end = (TaskState::Failed, Some("task: non-zero exit (143): unhealthy container"));
         assert_eq!((bench.report().state, bench.report().error.as_deref()), end);
     }
@@ -266,6 +272,7 @@ fn the_end_of_a_task_tells_why() {
 fn a_child_that_ran_out_of_memory_does_not_spoil_a_good_end() {
     let mut bench = Bench::running();
     bench.seen(Phase::Exited { code: 0, oom_killed: true });
+    bench.find_signal(false);
     assert_eq!(bench.report().state, TaskState::Complete);
 }
 
@@ -287,6 +294,7 @@ fn a_job_runs_to_its_end() {
     bench.commit();
     assert_eq!((bench.state(), bench.plan()), (Some(TaskState::Running), Vec::new()));
     bench.seen(EXITED_0);
+    bench.find_signal(false);
     assert_eq!(bench.report().state, TaskState::Complete);
 }
 
@@ -294,8 +302,8 @@ fn a_job_runs_to_its_end() {
 fn an_end_with_code_0_that_the_engine_asked_for_is_a_failure() {
     let stopped = (TaskState::Failed, "the container engine stopped it".to_owned());
     let mut signalled = Bench::running();
-    signalled.world.signal("c1", Timestamp::from_millis(NOW.as_millis() - 60_000));
     signalled.seen(EXITED_0);
+    signalled.find_signal(true);
     assert_eq!(signalled.end(), stopped);
     let mut away = Bench::running();
     away.world.lose_engine();
@@ -306,15 +314,16 @@ fn an_end_with_code_0_that_the_engine_asked_for_is_a_failure() {
 
 #[test]
 fn an_end_with_code_0_that_nobody_asked_for_is_complete_also_if_the_engine_was_away_and_kept_it() {
-    let mut signalled = Bench::running();
-    signalled.world.signal("c1", Timestamp::from_millis(NOW.as_millis() - 60_001));
-    signalled.seen(EXITED_0);
-    assert_eq!(signalled.report().state, TaskState::Complete, "long after a signal");
+    let mut by_itself = Bench::running();
+    by_itself.seen(EXITED_0);
+    by_itself.find_signal(false);
+    assert_eq!(by_itself.report().state, TaskState::Complete);
     let mut away = Bench::running();
     away.world.lose_engine();
     let container = away.container(EXITED_0);
     let machine = crate::engine::Machine { keeps_containers: true, ..crate::engine::Machine::default() };
     away.world.see_all(machine, vec![container]);
+    away.find_signal(false);
     assert_eq!(away.report().state, TaskState::Complete, "live-restore");
 }
 

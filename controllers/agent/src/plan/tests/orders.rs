@@ -91,7 +91,8 @@ impl Around {
             Event::Refused => self.refuse(),
             Event::Exits => {
                 if self.container == Some(Phase::Running) {
-                    self.change(Some(Phase::Exited { code: 3, oom_killed: false }));
+                    let code = if self.health.is_some() { 0 } else { 3 };
+                    self.change(Some(Phase::Exited { code, oom_killed: false }));
                 }
             }
             Event::Heals => self.check(HealthState::Starting, HealthState::Healthy),
@@ -190,6 +191,7 @@ impl Around {
 
     fn perform(&mut self, job: &Job) -> Outcome {
         match job {
+            Job::FindSignal { .. } => return Outcome::Signalled(false),
             Job::Tail(_) => return Outcome::Tail(Vec::new()),
             Job::Fetch(fetch) => {
                 self.bench.found(&fetch.reference, &[]);
