@@ -6,7 +6,7 @@ use clap::Args;
 use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Key, ServiceRef, prefix};
 use skep_api::manifest::Manifest;
-use skep_api::object::Object;
+use skep_api::object::{Object, Service, Typed};
 use skep_api::record::{ChangeAction, ObjectChange};
 use skep_store::{Guard, Range, Store, Txn};
 
@@ -146,12 +146,9 @@ async fn is_unused(store: &Store, volume: &ServiceRef) -> Result<(), Failure> {
     let prefix = format!("{}{}/", prefix::SERVICES, volume.stack);
     let listing = store.list_all(&[Range::prefix(prefix)]).await?;
     let users = listing.entries.iter().filter_map(|kv| {
-        match Object::decode(&Key::parse(&kv.key)?, &kv.value).ok()? {
-            Object::Service(service) if mounts(&service, volume) => {
-                Some(format!("Volume/{volume}: Service/{} mounts it: delete that first", service.reference()))
-            }
-            _ => None,
-        }
+        let object = Object::decode(&Key::parse(&kv.key)?, &kv.value).ok()?;
+        let service = Service::from_object(&object).filter(|service| mounts(service, volume))?;
+        Some(format!("Volume/{volume}: Service/{} mounts it: delete that first", service.reference()))
     });
     let users: Vec<String> = users.collect();
     if users.is_empty() { Ok(()) } else { Err(Failure::Conflict(users)) }
