@@ -136,6 +136,10 @@ impl<C: Controller> Driver<C> {
     }
 
     fn updated(&mut self, update: Update) {
+        let key = self.office.key().to_string();
+        if let Some(written) = written(&update, &key) {
+            self.office.see_written(written);
+        }
         match update {
             Update::Resync(listing) => {
                 let entries = listing.entries.into_iter().map(observed).collect();
@@ -248,6 +252,17 @@ fn encode(transaction: Transaction) -> Result<Txn, Invalid> {
         }
     }
     Ok(txn)
+}
+
+/// The last write of `key` that `update` tells of.
+fn written<'a>(update: &'a Update, key: &str) -> Option<&'a KeyValue> {
+    match update {
+        Update::Resync(listing) => listing.entries.iter().find(|kv| kv.key == key),
+        Update::Changed(batch) => batch.events.iter().rev().find_map(|event| match event {
+            Event::Put(kv) if kv.key == key => Some(kv),
+            Event::Put(_) | Event::Delete { .. } => None,
+        }),
+    }
 }
 
 fn observed(kv: KeyValue) -> Observation {

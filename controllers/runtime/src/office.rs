@@ -44,6 +44,8 @@ pub(crate) struct Office {
     held_at: Option<i64>,
     /// The revision at which the key was seen to be absent.
     vacant_at: Option<i64>,
+    /// The last write of the key with a lease of ours, as the cut shows it.
+    ours_at: Option<i64>,
     /// A campaign had no answer: it may have been won, and then the key is there, but ours (A11).
     is_unsure: bool,
 }
@@ -62,6 +64,7 @@ impl Office {
             fence: None,
             held_at: None,
             vacant_at: None,
+            ours_at: None,
             is_unsure: false,
         }
     }
@@ -76,6 +79,13 @@ impl Office {
         &self.key
     }
 
+    /// The leader key was written, as the watch shows. With our lease it is ours: an attempt of which nothing was heard
+    /// any more, perhaps because a later one was answered before it arrived.
+    pub(crate) fn see_written(&mut self, written: &KeyValue) {
+        let is_ours = self.lease.is_some_and(|lease| written.lease == lease);
+        self.ours_at = is_ours.then_some(written.modified);
+    }
+
     /// The cut at `revision` shows whether the leader key is there: if not, it is tried for.
     pub(crate) fn see(&mut self, is_vacant: bool, revision: i64) {
         self.vacant_at = is_vacant.then_some(revision);
@@ -86,9 +96,11 @@ impl Office {
     fn stand(&mut self) {
         let Some(lease) = self.lease else { return };
         let knows_more = |vacant_at| self.held_at.is_none_or(|held_at| vacant_at >= held_at);
-        let may_win = self.is_unsure || self.vacant_at.is_some_and(knows_more);
+        let seen = [self.vacant_at, self.ours_at.filter(|_| self.vacant_at.is_none())];
+        let may_win = self.is_unsure || seen.into_iter().flatten().any(knows_more);
         if may_win && self.fence.is_none() && self.step.is_none() {
             let (store, key, value) = (self.store.clone(), self.key.clone(), self.value.clone());
+            tracing::debug!(key = %self.key, lease, "standing for leader");
             self.step =
                 Some(Box::pin(
                     async move { Step::Campaigned(store.campaign(&key, value.into(), lease).await) },
@@ -159,6 +171,7 @@ impl Office {
             matches!(&step, Step::Campaigned(Err(_))) || self.is_unsure && matches!(&step, Step::Rested);
         match step {
             Step::Granted(Ok(mut lease)) => {
+                tracing::debug!(key = %self.key, lease = lease.id(), "a lease is granted");
                 self.lease = Some(lease.id());
                 self.keeper = Some(Box::pin(async move { lease.keep_alive().await }));
                 self.held_at = None;
@@ -171,6 +184,7 @@ impl Office {
                 Some(Change::Leading { fence: modified })
             }
             Step::Campaigned(Ok(Campaign::Held { by })) => {
+                tracing::debug!(key = %self.key, by = by.lease, lease = ?self.lease, "the leader key is held");
                 self.held_at = Some(by.modified);
                 self.stand();
                 None
@@ -206,6 +220,7 @@ impl Office {
         self.keeper = None;
         self.step = None;
         self.fence = None;
+        self.ours_at = None;
         self.is_unsure = false;
         Change::Lost
     }

@@ -45,7 +45,7 @@ impl Rest<'_> {
             known.insert(uid);
         }
         self.check_gone(&known, &tasks)?;
-        check_history(&tasks)?;
+        self.check_history(&tasks)?;
         self.machines.iter().try_for_each(|(node, found)| self.check_machine(node, found))
     }
 
@@ -69,11 +69,11 @@ impl Rest<'_> {
         uid: &Uid,
         tasks: &[Seen],
     ) -> Result<(), Violation> {
-        let own: Vec<&Seen> = tasks
+        let all = tasks
             .iter()
-            .filter(|task| task.task.uid == *uid && (task.is_wanted() || !self.is_lost(&task.key.place)))
-            .filter(|task| !self.is_frozen(task))
-            .collect();
+            .filter(|task| task.task.uid == *uid && (task.is_wanted() || !self.is_lost(&task.key.place)));
+        let (frozen, own): (Vec<&Seen>, Vec<&Seen>) = all.partition(|task| self.is_frozen(task));
+        let waiting = frozen.iter().filter(|task| task.key.place == Place::Pending).count();
         let alive: Vec<&Seen> = own.iter().copied().filter(|task| task.is_live()).collect();
         let pending: Vec<&Seen> = of(&alive, |task| task.key.place == Place::Pending);
         let running: Vec<&Seen> = of(&alive, |task| is_running(task) && !self.is_lost(&task.key.place));
@@ -103,14 +103,16 @@ impl Rest<'_> {
         if pending.is_empty() {
             self.check_revision(reference, service, uid, &running)?;
         }
+        // Whether a node that is paused counts is a matter of words.
+        let wanted = if waiting > 0 { None } else { Some(wanted) };
         self.check_status(reference, service, uid, &running, wanted)
     }
 
-    /// Whether it waits for a node of its own that is paused: it is neither placed nor withdrawn.
+    /// Whether it belongs to a node that is paused, and waits for it or was lost with it: it is left as it is.
     fn is_frozen(&self, task: &Seen) -> bool {
         let Slot::Node(own) = &task.task.slot else { return false };
         let is_paused = self.view.nodes.get(own).is_some_and(|node| node.availability == Availability::Pause);
-        is_paused && task.key.place == Place::Pending
+        is_paused && (task.key.place == Place::Pending || self.is_lost(&task.key.place))
     }
 
     /// How many slots should have a task that runs: of a job, none, for it has come to its end.
@@ -226,7 +228,7 @@ impl Rest<'_> {
         service: &Versioned<Service>,
         uid: &Uid,
         running: &[&Seen],
-        wanted: usize,
+        wanted: Option<usize>,
     ) -> Result<(), Violation> {
         let status = self.view.service_statuses.get(reference);
         let Some(status) = status else { return Err(CONVERGES.broken(format!("{reference} has no status"))) };
@@ -235,7 +237,8 @@ impl Rest<'_> {
         let told = (status.observed_version, status.desired, status.running, status.updated);
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let slots: BTreeSet<_> = running.iter().map(|task| &task.task.slot).collect();
-        let counted = (service.stamp.modified, count(wanted), count(slots.len()), count(updated));
+        let desired = wanted.map_or(status.desired, count);
+        let counted = (service.stamp.modified, desired, count(slots.len()), count(updated));
         CONVERGES.check(told == counted, || {
             format!("the status of {reference} says (version, desired, running, updated) {told:?}, not {counted:?}")
         })
@@ -302,6 +305,21 @@ impl Rest<'_> {
         }
         Ok(())
     }
+
+    /// A slot keeps so many ended tasks, or as many as its service may start, and what it ended with.
+    fn check_history(&self, tasks: &[Seen]) -> Result<(), Violation> {
+        let mut ended = BTreeMap::new();
+        for task in tasks.iter().filter(|task| !task.is_live()) {
+            let count = ended.entry(task.slot()).or_insert(0_usize);
+            *count += 1;
+            let service = self.view.services.get(&task.task.service);
+            let attempts = service.map_or(0, |service| service.spec.restart.max_attempts as usize);
+            QUIET.check(*count <= TASK_HISTORY_LIMIT.max(attempts + 1) + 2, || {
+                format!("{} tasks of slot {} of {} have ended", count, task.task.slot, task.task.service)
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// Those of `tasks` that are wanted and for which `holds`.
@@ -312,16 +330,4 @@ fn of<'a>(tasks: &[&'a Seen], holds: impl Fn(&Seen) -> bool) -> Vec<&'a Seen> {
 fn is_running(task: &Seen) -> bool {
     task.state == TaskState::Running
         && matches!(task.task.desired, DesiredState::Running | DesiredState::Complete)
-}
-
-fn check_history(tasks: &[Seen]) -> Result<(), Violation> {
-    let mut ended = BTreeMap::new();
-    for task in tasks.iter().filter(|task| !task.is_live()) {
-        let count = ended.entry(task.slot()).or_insert(0_usize);
-        *count += 1;
-        QUIET.check(*count <= TASK_HISTORY_LIMIT + 1, || {
-            format!("{} tasks of slot {} of {} have ended", count, task.task.slot, task.task.service)
-        })?;
-    }
-    Ok(())
 }

@@ -82,8 +82,16 @@ fn check_value(who: &Client, write: &Written) -> Result<(), Violation> {
     TASK_IMMUTABLE.check(!is_rewritten, || format!("{} was written again", write.key))
 }
 
+/// Whether etcd may have deleted it itself, because its lease was over.
+fn is_expired(write: &Written) -> bool {
+    write.entry.is_none() && matches!(write.key, Key::NodeSession(_) | Key::Leader(_) | Key::Event(_))
+}
+
 fn may_write(who: &Client, write: &Written) -> bool {
     let is_put = write.entry.is_some();
+    if is_expired(write) {
+        return true;
+    }
     let is_own = |node| who.node.as_ref() == Some(node);
     match &write.key {
         Key::Event(_) => who.role.is_controller(),
