@@ -26,6 +26,7 @@ pub(crate) fn of(facts: &Facts<'_>, view: &View<'_, '_>, now: Timestamp) -> Opti
     timed.or_else(|| moving(view)).or_else(|| standing_still(facts, rollout))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is what most of the answers here are")]
 fn untimed(message: impl Into<String>) -> Option<Next> {
     Some(Next { message: message.into(), at: None })
 }

@@ -71,8 +71,8 @@ fn staged_waits(slot: &SlotView<'_>, staged: &Run<'_>) -> (&'static str, String)
 fn after(slot: &SlotView<'_>) -> String {
     let last = slot.runs.iter().rev().find(|run| run.is_ended() || run.is_lost());
     match last {
-        Some(lost) if lost.is_lost() => format!(", because the node of {} is down", lost.at.name),
-        Some(ended) => error(ended).map_or(String::new(), |error| format!(" after: {error}")),
+        Some(run) if run.is_lost() => format!(", because the node of {} is down", run.at.name),
+        Some(run) => error(run).map_or(String::new(), |error| format!(" after: {error}")),
         None => String::new(),
     }
 }

@@ -123,9 +123,9 @@ fn whim() -> impl Strategy<Value = Whim> {
     ]
 }
 
-fn happen(shop: &mut Shop, whim: &Whim) {
-    let tasks = shop.tasks();
-    let some = |index: usize| tasks.get(index % tasks.len().max(1)).cloned();
+/// What the updater does.
+#[allow(clippy::wildcard_enum_match_arm, reason = "all other whims are somebody else's")]
+fn roll(shop: &mut Shop, whim: &Whim) {
     let (target, next) = (shop.rollout.target, shop.latest() + 1);
     let batch = |shop: &Shop, slots: &[u32]| {
         let slots = slots.iter().copied();
@@ -135,30 +135,35 @@ fn happen(shop: &mut Shop, whim: &Whim) {
             _ => Batch::All,
         }
     };
+    let mut rollout = shop.rollout.clone();
+    match whim {
+        Whim::Update(slots) => {
+            rollout.target = next;
+            rollout.batch = batch(shop, slots);
+            rollout.state = RolloutState::Updating;
+        }
+        Whim::Admit(slots) => rollout.batch = batch(shop, slots),
+        Whim::Complete => {
+            rollout.stable = Some(target);
+            rollout.batch = Batch::All;
+            rollout.state = RolloutState::Completed;
+        }
+        Whim::RollBack if !shop.is_job() && rollout.stable.is_some_and(|stable| stable != target) => {
+            rollout.target = rollout.stable.unwrap();
+            rollout.state = RolloutState::RollbackStarted;
+        }
+        Whim::Pause if !shop.is_job() => rollout.state = RolloutState::Paused,
+        _ => return,
+    }
+    shop.roll(|old| *old = rollout);
+}
+
+fn happen(shop: &mut Shop, whim: &Whim) {
+    let tasks = shop.tasks();
+    let some = |index: usize| tasks.get(index % tasks.len().max(1)).cloned();
     match whim {
         Whim::Scale(replicas) => drop(shop.scale(*replicas)),
-        Whim::Update(slots) => {
-            let batch = batch(shop, slots);
-            shop.roll(|rollout| {
-                rollout.target = next;
-                rollout.batch = batch;
-                rollout.state = RolloutState::Updating;
-            });
-        }
-        Whim::Admit(slots) => {
-            let batch = batch(shop, slots);
-            shop.roll(|rollout| rollout.batch = batch);
-        }
-        Whim::RollBack if !shop.is_job() => {
-            if let Some(stable) = shop.rollout.stable.filter(|stable| *stable != target) {
-                shop.roll(|rollout| {
-                    rollout.target = stable;
-                    rollout.state = RolloutState::RollbackStarted;
-                });
-            }
-        }
-        Whim::Pause if !shop.is_job() => drop(shop.roll(|rollout| rollout.state = RolloutState::Paused)),
-        Whim::RollBack | Whim::Pause => {}
+        Whim::Update(_) | Whim::Admit(_) | Whim::Complete | Whim::RollBack | Whim::Pause => roll(shop, whim),
         Whim::Edit(node, availability, zone) => {
             shop.node_wants(*node, *availability, if *zone { "b" } else { "a" });
         }
@@ -173,11 +178,6 @@ fn happen(shop: &mut Shop, whim: &Whim) {
                 shop.let_stay(&seen);
             }
         }
-        Whim::Complete => drop(shop.roll(|rollout| {
-            rollout.stable = Some(target);
-            rollout.batch = Batch::All;
-            rollout.state = RolloutState::Completed;
-        })),
         Whim::Place(index, node) => {
             let may = |seen: &crate::shop::Seen| {
                 seen.at.place == Place::Pending
