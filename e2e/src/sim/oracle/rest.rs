@@ -6,7 +6,7 @@ use skep_api::constraint::NodeFacts;
 use skep_api::defaults::TASK_HISTORY_LIMIT;
 use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Place, ServiceRef, TaskRef};
-use skep_api::node::{Availability, NodeState};
+use skep_api::node::{Availability, NodeSpec, NodeState};
 use skep_api::object::Service;
 use skep_api::rollout::RolloutState;
 use skep_api::service::Mode;
@@ -72,8 +72,8 @@ impl Rest<'_> {
         let all = tasks
             .iter()
             .filter(|task| task.task.uid == *uid && (task.is_wanted() || !self.is_lost(&task.key.place)));
-        let (frozen, own): (Vec<&Seen>, Vec<&Seen>) = all.partition(|task| self.is_frozen(task));
-        let waiting = frozen.iter().filter(|task| task.key.place == Place::Pending).count();
+        let own: Vec<&Seen> = all.filter(|task| !self.is_frozen(task)).collect();
+
         let alive: Vec<&Seen> = own.iter().copied().filter(|task| task.is_live()).collect();
         let pending: Vec<&Seen> = of(&alive, |task| task.key.place == Place::Pending);
         let running: Vec<&Seen> = of(&alive, |task| is_running(task) && !self.is_lost(&task.key.place));
@@ -104,7 +104,9 @@ impl Rest<'_> {
             self.check_revision(reference, service, uid, &running)?;
         }
         // Whether a node that is paused counts is a matter of words.
-        let wanted = if waiting > 0 { None } else { Some(wanted) };
+        let is_paused = |(_, node): (&NodeId, &Versioned<NodeSpec>)| node.availability == Availability::Pause;
+        let is_global = matches!(service.spec.mode, Mode::Global | Mode::GlobalJob);
+        let wanted = if is_global && self.view.nodes.iter().any(is_paused) { None } else { Some(wanted) };
         self.check_status(reference, service, uid, &running, wanted)
     }
 

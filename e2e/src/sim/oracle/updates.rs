@@ -70,7 +70,8 @@ fn check_created(view: &View, step: &Step) -> Result<(), Violation> {
 /// A task that serves is stopped for an update only while fewer slots are down by such stops than may be.
 fn check_stopped(view: &View, step: &Step) -> Result<(), Violation> {
     let (Some(before), Some(after)) = (&step.before, &step.after) else { return Ok(()) };
-    if !is_serving(before) || after.task.desired != DesiredState::Shutdown {
+    let is_lost = view.is_down(&before.key.place);
+    if is_lost || !is_serving(before) || after.task.desired != DesiredState::Shutdown {
         return Ok(());
     }
     let Some((name, spec)) = own_service(view, before) else { return Ok(()) };
