@@ -1,5 +1,6 @@
 //! The rules of the house that no compiler checks.
 
+mod compatibility;
 mod dependencies;
 mod sources;
 mod words;
@@ -28,6 +29,7 @@ pub(crate) fn run() -> ExitCode {
             let sources = sources::read(&root, &files);
             faults.extend(sources::check(&sources));
             faults.extend(words::check(&root, &files));
+            faults.extend(compatibility::check(&root, &files));
         }
         Err(error) => faults.push(Fault::new("git ls-files", error.to_string())),
     }
