@@ -46,10 +46,8 @@ impl Describe {
     /// Shows it.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
         let store = context.cluster.connect(&context.env).await?;
-        let node = match self.target.kind {
-            Kind::Nodes => Some(target::node(&store, &self.target.name).await?),
-            _ => None,
-        };
+        let is_node = self.target.kind == Kind::Nodes;
+        let node = if is_node { Some(target::node(&store, &self.target.name).await?) } else { None };
         let mut cut = Cut::new(store.identity()?.cluster);
         cut.take(Update::Resync(store.list_all(&READ.map(Range::prefix)).await?));
         let style = Style { now: context.env.now(), is_wide: self.wide, has_stacks: false };
@@ -63,14 +61,12 @@ impl Describe {
                 return Err(Failure::Argument { argument: self.target.name.clone(), rule });
             }
         };
-        match page {
-            Some(page) => Ok(output::print(&page)?),
-            None => {
-                let kind = self.target.kind;
-                let names = vec![self.target.name.clone()];
-                let selection = Selection { stack: Some(stack.parse()?), names, ..Selection::default() };
-                Err(Failure::NotFound(selection.missing(kind, &items(kind, &cut, style))))
-            }
+        if let Some(page) = page {
+            return Ok(output::print(&page)?);
         }
+        let kind = self.target.kind;
+        let names = vec![self.target.name.clone()];
+        let selection = Selection { stack: Some(stack.parse()?), names, ..Selection::default() };
+        Err(Failure::NotFound(selection.missing(kind, &items(kind, &cut, style))))
     }
 }

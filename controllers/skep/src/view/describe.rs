@@ -30,17 +30,22 @@ impl Page {
         Self(printable(title) + "\n")
     }
 
+    fn push(&mut self, parts: &[&str]) {
+        self.0.extend(parts.iter().copied());
+        self.0.push('\n');
+    }
+
     /// A line with a name and a text; nothing if the text is empty.
     fn line(&mut self, name: &str, text: &str) {
         if !text.is_empty() {
-            self.0.push_str(&format!("  {name:<11} {}\n", printable(text)));
+            self.push(&["  ", &format!("{name:<11}"), " ", &printable(text)]);
         }
     }
 
     /// Lines that somebody else wrote: a log, the output of a check.
     fn quote<T: AsRef<str>>(&mut self, lines: impl IntoIterator<Item = T>) {
         for line in lines {
-            self.0.push_str(&format!("              | {}\n", printable(line.as_ref())));
+            self.push(&["              | ", &printable(line.as_ref())]);
         }
     }
 
@@ -50,10 +55,12 @@ impl Page {
             return;
         }
         let mut table = Table::new(columns.iter().copied());
-        rows.into_iter().for_each(|row| table.push(row));
-        self.0.push_str(&format!("{title}\n"));
+        for row in rows {
+            table.push(row);
+        }
+        self.push(&[title]);
         for line in table.to_string().lines() {
-            self.0.push_str(&format!("  {line}\n"));
+            self.push(&["  ", line]);
         }
     }
 

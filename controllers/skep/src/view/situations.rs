@@ -41,7 +41,7 @@ fn seen(world: &str) -> String {
     for key in scene.keys() {
         if let Key::Service(service) = key {
             let page = describe::service(&cut, service, style).unwrap();
-            text.push_str(&format!("\n$ skep describe service/{service}\n{page}"));
+            text.extend(["\n$ skep describe service/", &service.to_string(), "\n", &page]);
         }
     }
     text

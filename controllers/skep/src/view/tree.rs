@@ -40,14 +40,14 @@ pub(crate) fn tree(cut: &Cut, stack: Option<&Stack>, style: Style) -> String {
     let leaves = leaves(cut);
     let mut text = String::new();
     for (stack, services) in stacks {
-        text.push_str(&format!("{stack}\n"));
+        text.extend([stack.as_str(), "\n"]);
         let last = services.len().saturating_sub(1);
         for (index, service) in services.into_iter().enumerate() {
             let (branch, trunk) = if index == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            text.push_str(&format!("{branch}{}\n", printable(&headline(cut, service))));
+            text.extend([branch, &printable(&headline(cut, service)), "\n"]);
             let tasks = leaves.get(service).map_or(&[][..], Vec::as_slice);
             for line in below(cut, service, tasks, style) {
-                text.push_str(&format!("{trunk}{}\n", printable(&line)));
+                text.extend([trunk, &printable(&line), "\n"]);
             }
         }
     }

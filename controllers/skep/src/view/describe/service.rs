@@ -106,7 +106,12 @@ fn progress(update: &UpdateStatus, updated: u32) -> String {
             };
             format!(", batch {}{slots}, {updated} of {} done", update.batch_number, update.total)
         }
-        _ => String::new(),
+        RolloutState::Updating
+        | RolloutState::Paused
+        | RolloutState::Completed
+        | RolloutState::RollbackStarted
+        | RolloutState::RollbackPaused
+        | RolloutState::RollbackCompleted => String::new(),
     };
     let failed = if update.failed > 0 { format!(", {} failed", update.failed) } else { String::new() };
     let message = if update.message.is_empty() { String::new() } else { format!(": {}", update.message) };
