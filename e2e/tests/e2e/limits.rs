@@ -8,8 +8,12 @@ use crate::rig::{Cluster, demo, eventually};
 #[test]
 fn of_two_services_that_fit_one_nodes_memory_only_singly_one_waits_and_says_why() {
     let cluster = Cluster::start();
-    let nodes = cluster.get("nodes");
-    let capacity: u64 = memory_mi(nodes[0]["status"]["report"]["capacity"]["memory"].as_str().unwrap());
+    // A node is ready as soon as its agent lives; what it has is told a moment later.
+    let capacity = eventually("the node says what it has", || {
+        let nodes = cluster.get("nodes");
+        let memory = nodes[0]["status"]["report"]["capacity"]["memory"].as_str().map(memory_mi);
+        memory.ok_or_else(|| nodes[0].to_string())
+    });
     let reserve =
         format!("stopGracePeriod: 2s, resources: {{reservations: {{memory: {}Mi}}}}", capacity * 2 / 3);
     let half = |name: &str| demo(name, 1).replace("stopGracePeriod: 2s", &reserve);
