@@ -15,6 +15,7 @@ missing_packages() {
     protoc --descriptor_set_out=/dev/null google/protobuf/timestamp.proto 2>/dev/null || echo libprotobuf-dev
     have etcd || echo etcd-server
     have etcdctl || echo etcd-client
+    have ip || echo iproute2
     { have docker && have dockerd; } || docker info >/dev/null 2>&1 || echo docker.io
 }
 
@@ -36,16 +37,17 @@ apt_install() {
 
 # etcd's package starts a server of its own on port 2379 and enables it; skep runs the binary itself and needs neither.
 # In a subshell, so that the policy goes away however it ends.
-install_etcd_without_service() (
+# install_without_service PACKAGE UNIT
+install_without_service() (
     if [[ ! -e $POLICY ]]; then
-        need_root "installing etcd-server"
+        need_root "installing $1"
         trap 'as_root rm -f "$POLICY"' EXIT
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
         as_root chmod 755 "$POLICY"
     fi
-    apt_install etcd-server
+    apt_install "$1"
     if has_systemd; then
-        as_root systemctl disable --quiet etcd.service
+        as_root systemctl disable --quiet "$2"
     fi
 )
 
@@ -55,7 +57,7 @@ ensure_packages() {
     local others=() package
     for package in "${missing[@]}"; do
         if [[ $package == etcd-server ]]; then
-            install_etcd_without_service
+            install_without_service etcd-server etcd.service
         else
             others+=("$package")
         fi
@@ -67,4 +69,11 @@ ensure_packages() {
     mapfile -t missing < <(missing_packages)
     ((${#missing[@]} == 0)) || fail "still missing after the installation: ${missing[*]}" "the log: $APT_LOG"
     ok "packages: $(etcd --version | head -n 1), $(protoc --version)"
+}
+
+# What only the tests need: a registry to pull from, which they run themselves.
+ensure_test_packages() {
+    have docker-registry || install_without_service docker-registry docker-registry.service
+    hash -r
+    have docker-registry || fail "docker-registry is still missing after its installation" "the log: $APT_LOG"
 }
