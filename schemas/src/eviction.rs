@@ -13,6 +13,9 @@ pub enum EvictionReason {
     Drain,
     /// The node no longer meets what the service wants of it. Written by the scheduler.
     Constraint,
+    /// Another node suits it better. Written by the scheduler, or by people (`skep rebalance`); deleted by the scheduler, also
+    /// when no move would be for the better any more. The successor comes first, whatever the service's order.
+    Rebalance,
 }
 
 /// The request that a task leave its node. Replica answers with a successor elsewhere; it never uses up attempts.

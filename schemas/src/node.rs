@@ -1,6 +1,6 @@
 //! Node: a machine, what people say of it, what its agent says of it, and the summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,41 @@ pub struct Engine {
     pub labels: BTreeMap<String, String>,
 }
 
+/// What a node has of a generic resource (SwarmKit, `api/genericresource`; Docker's `node-generic-resources`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Generic {
+    /// So many, all alike, such as `SSD=4`.
+    Count(u64),
+    /// These, each by its name, such as `GPU=uuid1`.
+    Named(BTreeSet<String>),
+}
+
+impl Generic {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        match self {
+            Self::Count(count) => *count,
+            Self::Named(names) => u64::try_from(names.len()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// The drivers that a Docker daemon has, built in or installed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Plugins {
+    /// Of volumes, such as `local`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub volume: BTreeSet<String>,
+    /// Of networks, such as `bridge`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub network: BTreeSet<String>,
+    /// Of logs, such as `json-file`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub log: BTreeSet<String>,
+}
+
 /// What an agent says of its machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -112,10 +147,16 @@ pub struct NodeReport {
     pub address: String,
     /// What it has.
     pub capacity: Resources,
+    /// Generic resources that it has, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub generic: BTreeMap<String, Generic>,
     /// What it is.
     pub platform: Platform,
     /// What runs its containers.
     pub engine: Engine,
+    /// The drivers that its Docker daemon has.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub plugins: Plugins,
     /// The version of the agent.
     pub skep_version: String,
     /// What of its disk is nearly full, in a sentence; nothing while there is enough room.
@@ -159,7 +200,7 @@ pub enum NodeState {
 }
 
 /// What the tasks of a node hold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Allocated {
     /// What is set aside.
@@ -168,6 +209,9 @@ pub struct Allocated {
     /// How many tasks have not ended.
     #[serde(default)]
     pub tasks: u32,
+    /// How many of each generic resource are set aside, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub generic: BTreeMap<String, u64>,
 }
 
 /// The node controller's answer to an agent that asked for the time.

@@ -157,6 +157,58 @@ pub struct Placement {
     /// Platforms on which the image runs; empty is all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<PlatformRequirement>,
+    /// Which of the nodes that fit comes first: spread, binpack or random; by default the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    /// Services that tasks must be together with, or apart from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub affinity: Vec<Affinity>,
+    /// Whether running tasks are moved to nodes that suit them better: never or whenIdle; by default the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<Rebalance>,
+}
+
+/// Which of the nodes that fit comes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// The one with the fewest tasks of the service, then the least loaded (Swarm's way).
+    #[default]
+    Spread,
+    /// The fullest one, so that as many nodes as possible stay empty.
+    Binpack,
+    /// Any, drawn by the task's name: the same choice each time it is asked for.
+    Random,
+}
+
+/// Whether running tasks are moved to nodes that suit them better.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Rebalance {
+    /// Only by `skep rebalance` (Swarm never does).
+    #[default]
+    Never,
+    /// A few at a time, while the service has nothing else to do.
+    WhenIdle,
+}
+
+/// A service that tasks must be together with, or apart from: exactly one of `with` and `apart` is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Affinity {
+    /// A service that has a task there. It may be the service itself: all of its tasks are together then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<Name>,
+    /// A service that has no task there, now or later. It may be the service itself: then there is one task at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<Name>,
+    /// Its stack, if it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<Stack>,
+    /// Where: on nodes with the same value of this property, such as `node.labels.zone`; by default on one node. Nodes
+    /// without the label are together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
 }
 
 /// A platform on which an image runs; an empty field is any.

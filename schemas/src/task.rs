@@ -1,12 +1,14 @@
 //! Task: one run of one container, and what is said of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ident::{NodeId, TaskName, Uid};
+use crate::ident::{Name, NodeId, TaskName, Uid};
 use crate::key::{Place, ServiceRef};
+use crate::quantity::{Cpus, Memory};
 use crate::service::{Protocol, is_default};
 use crate::time::Timestamp;
 
@@ -117,6 +119,9 @@ pub struct Task {
     /// How many of those ended quickly, one after another.
     #[serde(default, skip_serializing_if = "is_default")]
     pub streak: u32,
+    /// Which of its node's named generic resources it has, by kind: the scheduler says so when it places the task.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub generic: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A port of the host that leads to a task.
@@ -191,6 +196,137 @@ pub struct Obstacle {
     pub nodes: u32,
     /// What is missing on the node that comes nearest.
     pub detail: String,
+    /// The nodes that come nearest, the best first; at most [`NEAR_MISSES_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub near: Vec<NearMiss>,
+}
+
+/// How many of the nodes that come nearest are told, per filter.
+pub const NEAR_MISSES_MAX: usize = 3;
+
+/// A node that a filter leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NearMiss {
+    /// The node's name.
+    pub node: String,
+    /// What is missing there, with the number.
+    pub missing: String,
+}
+
+/// The smallest change that would let a task be placed: on one node, all of these together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Remedy {
+    /// What to do, in a sentence, with the command where there is one.
+    pub message: String,
+    /// What exactly. Empty if there are no nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<RemedyStep>,
+}
+
+/// One step towards a node on which a task fits. `node` is the node's id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum RemedyStep {
+    /// Let the node take tasks again: it is paused or drained.
+    Activate {
+        /// The node.
+        node: NodeId,
+    },
+    /// Bring the node back: its agent does not answer.
+    Revive {
+        /// The node.
+        node: NodeId,
+    },
+    /// Free so many cores on the node, or give it so many more.
+    FreeCpus {
+        /// The node.
+        node: NodeId,
+        /// How many are missing.
+        cpus: Cpus,
+    },
+    /// Free so much memory on the node, or give it so much more.
+    FreeMemory {
+        /// The node.
+        node: NodeId,
+        /// How much is missing.
+        memory: Memory,
+    },
+    /// Free so many of a generic resource on the node, or give it so many more.
+    FreeGeneric {
+        /// The node.
+        node: NodeId,
+        /// The kind of resource.
+        kind: String,
+        /// How many are missing.
+        count: u64,
+    },
+    /// Install a plugin on the node.
+    Install {
+        /// The node.
+        node: NodeId,
+        /// `volume`, `network` or `log`.
+        kind: String,
+        /// The driver.
+        name: String,
+    },
+    /// Give the node this label.
+    Label {
+        /// The node.
+        node: NodeId,
+        /// The label.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+    /// Take this label from the node.
+    Unlabel {
+        /// The node.
+        node: NodeId,
+        /// The label.
+        key: String,
+    },
+    /// Drop this constraint of the service: no label would meet it.
+    Relax {
+        /// The constraint as it is written.
+        constraint: String,
+    },
+    /// Make the image for the platform of the node, and say so in `placement.platforms`.
+    Port {
+        /// The node.
+        node: NodeId,
+        /// Its platform, as `os/architecture`.
+        platform: String,
+    },
+    /// Free the port of the node.
+    FreePort {
+        /// The node.
+        node: NodeId,
+        /// The port.
+        port: u16,
+        /// Its protocol.
+        protocol: Protocol,
+    },
+    /// Raise `placement.maxReplicasPerNode`.
+    RaiseMaxReplicas {
+        /// What it must be at least.
+        to: u32,
+    },
+    /// Take back that the volume is on another node.
+    MoveVolume {
+        /// The volume.
+        volume: Name,
+        /// The node that the task would be on.
+        node: NodeId,
+    },
+    /// Drop this term of the service's or the other service's affinity.
+    DropAffinity {
+        /// The service whose term it is.
+        service: ServiceRef,
+        /// The service that it names.
+        other: ServiceRef,
+    },
 }
 
 /// What is observed of a task: written by its agent, or by the scheduler while it has no node.
@@ -232,6 +368,9 @@ pub struct TaskStatus {
     /// Why no node fits, most frequent first; only while unplaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub obstacles: Vec<Obstacle>,
+    /// The smallest change by which it would fit; only while unplaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<Remedy>,
 }
 
 impl TaskState {

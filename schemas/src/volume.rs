@@ -17,6 +17,9 @@ pub struct VolumeSpec {
     /// Options of the driver.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_options: BTreeMap<String, String>,
+    /// The node that has it, by name or id: tasks that mount it go there. Left out, every node has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Labels of the Docker volume.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: Labels,

@@ -68,6 +68,7 @@ impl Household {
                 memory: Memory::from_bytes(narrow(self.sum.memory)),
             },
             tasks: self.sum.tasks,
+            generic: BTreeMap::new(),
         }
     }
 

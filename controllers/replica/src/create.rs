@@ -1,5 +1,7 @@
 //! How a new task is made, and how a slot without a wanted task gets one.
 
+use std::collections::BTreeMap;
+
 use skep_api::ident::TaskName;
 use skep_api::key::{Place, TaskRef};
 use skep_api::task::{Cause, DesiredState, Slot, Task};
@@ -59,6 +61,7 @@ pub(crate) fn create(scope: &Scope<'_>, slot: &Slot, revision: u64, origin: Orig
             restarts: origin.tally.restarts,
             attempts: origin.tally.attempts,
             streak: origin.tally.streak,
+            generic: BTreeMap::new(),
         }
         .into(),
         because,

@@ -374,6 +374,7 @@ mod tests {
             start_after: None,
             restarts: 0,
             streak: 0,
+            generic: BTreeMap::new(),
         })
     }
 

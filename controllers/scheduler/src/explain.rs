@@ -168,7 +168,12 @@ fn saturate(number: u128) -> u64 {
 
 impl Tally {
     fn obstacle(self) -> Obstacle {
-        Obstacle { filter: self.kind.name().to_owned(), nodes: self.nodes, detail: self.detail }
+        Obstacle {
+            filter: self.kind.name().to_owned(),
+            nodes: self.nodes,
+            detail: self.detail,
+            near: Vec::new(),
+        }
     }
 }
 

@@ -133,6 +133,7 @@ fn waiting(reason: Reason, since: Timestamp) -> TaskStatus {
         container: None,
         ports: Vec::new(),
         obstacles: reason.obstacles,
+        remedy: None,
     }
 }
 

@@ -123,6 +123,7 @@ impl View<'_> {
             container: None,
             ports: Vec::new(),
             obstacles: Vec::new(),
+            remedy: None,
         }
     }
 

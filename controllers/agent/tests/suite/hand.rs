@@ -86,6 +86,7 @@ impl Hand {
             start_after: None,
             restarts: 0,
             streak: 0,
+            generic: std::collections::BTreeMap::new(),
         };
         self.put(Key::Task(key.clone()), task).await;
         key

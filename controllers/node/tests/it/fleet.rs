@@ -126,6 +126,7 @@ pub(crate) fn task(slot: u32, revision: u64) -> Task {
         start_after: None,
         restarts: 0,
         streak: 0,
+        generic: BTreeMap::new(),
     }
 }
 
@@ -156,6 +157,7 @@ pub(crate) fn observe(fleet: &mut Fleet, key: &TaskRef, state: TaskState) {
         container: None,
         ports: Vec::new(),
         obstacles: Vec::new(),
+        remedy: None,
     };
     fleet.put(Key::TaskStatus(key.clone()), status);
 }

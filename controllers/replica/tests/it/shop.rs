@@ -352,6 +352,7 @@ impl Shop {
             container: None,
             ports: Vec::new(),
             obstacles: Vec::new(),
+            remedy: None,
         };
         change(&mut status);
         self.scene.put(Key::TaskStatus(seen.at.clone()), status);
@@ -413,8 +414,12 @@ impl Shop {
     pub(crate) fn fits_nowhere(&mut self, seen: &Seen, filter: &str) -> &mut Self {
         self.say_with(seen, TaskState::Pending, |status| {
             status.error = Some("no suitable node (insufficient resources on 1 node)".to_owned());
-            status.obstacles =
-                vec![Obstacle { filter: filter.to_owned(), nodes: 1, detail: "64Mi more".to_owned() }];
+            status.obstacles = vec![Obstacle {
+                filter: filter.to_owned(),
+                nodes: 1,
+                detail: "64Mi more".to_owned(),
+                near: Vec::new(),
+            }];
         })
     }
 

@@ -137,6 +137,7 @@ pub(crate) fn task(name: &str, slot: u32) -> Task {
         start_after: None,
         restarts: 0,
         streak: 0,
+        generic: BTreeMap::new(),
     }
 }
 
@@ -192,6 +193,7 @@ pub(crate) fn observe(cluster: &mut Cluster, key: &TaskRef, state: TaskState) {
         container: None,
         ports: Vec::new(),
         obstacles: Vec::new(),
+        remedy: None,
     };
     cluster.put(Key::TaskStatus(key.clone()), status);
 }

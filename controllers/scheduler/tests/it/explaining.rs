@@ -8,7 +8,7 @@ use skep_api::time::Span;
 use crate::cluster::*;
 
 fn obstacle(filter: &str, nodes: u32, detail: &str) -> Obstacle {
-    Obstacle { filter: filter.to_owned(), nodes, detail: detail.to_owned() }
+    Obstacle { filter: filter.to_owned(), nodes, detail: detail.to_owned(), near: Vec::new() }
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn the_holder_of_a_port_the_platform_and_the_limit_are_named() {
         let nodes = 1;
         assert_eq!(
             status.obstacles,
-            [Obstacle { filter: filter.to_owned(), nodes, detail: detail.to_owned() }]
+            [Obstacle { filter: filter.to_owned(), nodes, detail: detail.to_owned(), near: Vec::new() }]
         );
     }
 }

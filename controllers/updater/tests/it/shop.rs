@@ -181,6 +181,7 @@ impl Shop {
             start_after: None,
             restarts: 0,
             streak: 0,
+            generic: std::collections::BTreeMap::new(),
         };
         self.scene.put(Key::Task(at.clone()), task);
         self.say(&at, state);
@@ -205,6 +206,7 @@ impl Shop {
                 .then(|| ContainerStatus { exit_code: Some(3), ..ContainerStatus::default() }),
             ports: Vec::new(),
             obstacles: Vec::new(),
+            remedy: None,
         };
         self.scene.put(Key::TaskStatus(at.clone()), status);
     }

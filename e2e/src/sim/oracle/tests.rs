@@ -126,6 +126,7 @@ impl Scene {
             start_after: None,
             restarts: 0,
             streak: 0,
+            generic: BTreeMap::new(),
         }
     }
 

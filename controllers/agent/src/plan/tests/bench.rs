@@ -124,6 +124,7 @@ impl Bench {
             container: None,
             ports: Vec::new(),
             obstacles: Vec::new(),
+            remedy: None,
         };
         self.put(&Key::TaskStatus(self.key.clone()), status);
     }
@@ -246,5 +247,6 @@ pub(super) fn task(desired: DesiredState) -> Task {
         start_after: None,
         restarts: 0,
         streak: 0,
+        generic: std::collections::BTreeMap::new(),
     }
 }
