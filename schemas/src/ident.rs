@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -29,13 +30,13 @@ pub struct IdentError {
     pub rule: &'static str,
 }
 
-/// Makes a checked string type: parsing is the only way in, so a key segment can never hold a `/`.
+/// Makes a checked string type: parsing is the only way in, so a key segment can never hold a `/`. Identifiers are copied
+/// into every key, change and index, so a copy shares the text.
 macro_rules! ident {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:path, $pattern:literal, $rule:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-        #[serde(transparent)]
-        pub struct $name(String);
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The identifier as text.
@@ -48,7 +49,7 @@ macro_rules! ident {
             type Err = IdentError;
             fn from_str(text: &str) -> Result<Self, IdentError> {
                 if $check(text) {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     Err(IdentError { what: $what, text: text.chars().take(100).collect(), rule: $rule })
                 }
@@ -58,6 +59,12 @@ macro_rules! ident {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
@@ -110,7 +117,7 @@ ident!(
 
 impl Default for Stack {
     fn default() -> Self {
-        Self(DEFAULT_STACK.to_owned())
+        Self(DEFAULT_STACK.into())
     }
 }
 
@@ -131,14 +138,14 @@ impl Uid {
             text.push(base36_digit(number));
             number /= 36;
         }
-        Self(text)
+        Self(text.into())
     }
 }
 
 impl NodeId {
     /// The node id that the random number `drawn` stands for.
     pub fn from_random(drawn: u64) -> Self {
-        Self(base36(u128::from(drawn) % 36_u128.pow(12), NODE_ID_CHARS))
+        Self(base36(u128::from(drawn) % 36_u128.pow(12), NODE_ID_CHARS).into())
     }
 }
 
@@ -148,7 +155,7 @@ impl TaskName {
     /// The revision makes it unique for ever: a slot is planned at most once on one state.
     pub fn new(service: &Name, slot: &str, planned_at: i64) -> Self {
         let suffix = base36(u128::try_from(planned_at).unwrap_or_default(), 5);
-        Self(format!("{service}.{slot}.{suffix}"))
+        Self(format!("{service}.{slot}.{suffix}").into())
     }
 
     /// The name of its service.
@@ -176,7 +183,7 @@ impl RecordId {
     /// An id that sorts by `millis` (Unix time) and is told apart by `drawn`.
     pub fn from_time(millis: i64, drawn: u32) -> Self {
         let time = base36(u128::try_from(millis).unwrap_or_default(), 9);
-        Self(format!("{time}{}", base36(u128::from(drawn), 7)))
+        Self(format!("{time}{}", base36(u128::from(drawn), 7)).into())
     }
 }
 

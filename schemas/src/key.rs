@@ -37,7 +37,7 @@ pub enum Kind {
 }
 
 /// The place of a task: not placed yet, or on a node.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// Not placed yet: the segment `-`.
     Pending,
@@ -46,7 +46,7 @@ pub enum Place {
 }
 
 /// A service, or another object of a stack, by stack and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ServiceRef {
     /// Its stack.
     pub stack: Stack,
@@ -55,7 +55,7 @@ pub struct ServiceRef {
 }
 
 /// A task by place, stack and name: what a key of a task or of its status says.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskRef {
     /// Where it is.
     pub place: Place,
@@ -84,6 +84,8 @@ pub enum Key {
     VolumeOwners(ServiceRef),
     /// What each manager last applied to a node.
     NodeOwners(NodeId),
+    /// What each manager last applied to the cluster.
+    ClusterOwners,
     /// The claim of a Docker name by a service.
     ServiceNameClaim(String),
     /// The claim of a Docker name by a volume.
@@ -201,6 +203,7 @@ impl fmt::Display for Key {
             Self::ServiceOwners(service) => write!(f, "log/owners/services/{service}"),
             Self::VolumeOwners(volume) => write!(f, "log/owners/volumes/{volume}"),
             Self::NodeOwners(node) => write!(f, "log/owners/nodes/{node}"),
+            Self::ClusterOwners => f.write_str("log/owners/cluster"),
             Self::ServiceNameClaim(name) => write!(f, "names/services/{name}"),
             Self::VolumeNameClaim(name) => write!(f, "names/volumes/{name}"),
             Self::Revision(uid, number) => write!(f, "revisions/{uid}/{number}"),
@@ -243,6 +246,7 @@ impl Key {
             }
             ["log", "owners", "volumes", stack, name] => Self::VolumeOwners(ServiceRef::parse(stack, name)?),
             ["log", "owners", "nodes", node] => Self::NodeOwners(node.parse().ok()?),
+            ["log", "owners", "cluster"] => Self::ClusterOwners,
             ["names", "services", name] => Self::ServiceNameClaim((*name).to_owned()),
             ["names", "volumes", name] => Self::VolumeNameClaim((*name).to_owned()),
             ["revisions", uid, number] => Self::Revision(uid.parse().ok()?, parse_number(number)?),
@@ -365,6 +369,7 @@ mod tests {
             Key::Event(id()),
             Key::ServiceOwners(service()),
             Key::VolumeOwners(service()),
+            Key::ClusterOwners,
             Key::NodeOwners(node()),
             Key::name_claim(&service()),
             Key::VolumeNameClaim("shop_data".to_owned()),
