@@ -5,44 +5,40 @@
 
 use std::collections::BTreeMap;
 
-use crate::explain::shortage;
+use skep_api::node::NodeReport;
+
+use crate::filter::Lack;
 use crate::load::Load;
 use crate::node::Node;
 use crate::record::{Record, TaskId};
 
 /// What the tasks that stay take together.
 #[derive(Debug)]
-pub(crate) struct Crowd {
-    cpus: u128,
-    memory: u128,
+pub(crate) struct Crowd<'n> {
+    /// What was measured of the machine.
+    report: &'n NodeReport,
     taken: Load,
     /// By task: what it takes, and what those take that are staged beside it.
     berths: BTreeMap<TaskId, (Load, Load)>,
 }
 
-impl Crowd {
+impl<'n> Crowd<'n> {
     /// Whether the tasks of `node` hold more than it has. A machine of which nothing was measured is not too small.
     pub(crate) fn is_possible(node: &Node) -> bool {
-        let Some((cpus, memory)) = measured(node) else { return false };
-        let held = node.ledger.load();
-        held.cpus > cpus || held.memory > memory
+        let Some(report) = measured(node) else { return false };
+        Lack::of(node.ledger.load(), [None, None], Some(report)).is_any()
     }
 
-    /// Nobody on `node` yet.
-    pub(crate) fn new(node: &Node) -> Self {
-        let (cpus, memory) = measured(node).unwrap_or((u128::MAX, u128::MAX));
-        Self { cpus, memory, taken: Load::default(), berths: BTreeMap::new() }
+    /// Nobody on `node` yet; nothing if it is not too small for its tasks.
+    pub(crate) fn of(node: &'n Node) -> Option<Self> {
+        let report = measured(node).filter(|_| Self::is_possible(node))?;
+        Some(Self { report, taken: Load::default(), berths: BTreeMap::new() })
     }
 
     /// What is missing for `task` to stay as well, in words.
     pub(crate) fn lacks(&self, id: &TaskId, record: &Record) -> Option<String> {
-        let need = self.need(id, record);
-        let lack = |need: u128, taken: u128, has: u128| {
-            if need == 0 { 0 } else { taken.saturating_add(need).saturating_sub(has) }
-        };
-        let cpus = lack(need.cpus, self.taken.cpus, self.cpus);
-        let memory = lack(need.memory, self.taken.memory, self.memory);
-        (cpus > 0 || memory > 0).then(|| shortage(cpus, memory))
+        let lack = Lack::of(&self.need(id, record), [Some(&self.taken), None], Some(self.report));
+        lack.is_any().then(|| lack.to_string())
     }
 
     /// Lets `task` stay.
@@ -72,9 +68,8 @@ impl Crowd {
     }
 }
 
-/// How much of a core, in thousand-millionths, and how many bytes `node` has.
-fn measured(node: &Node) -> Option<(u128, u128)> {
-    let capacity = node.report.as_ref()?.capacity;
-    let (cpus, memory) = (capacity.cpus.as_nanos().into(), capacity.memory.as_bytes().into());
-    (cpus > 0 && memory > 0).then_some((cpus, memory))
+/// What the agent says of the machine, if it has measured it.
+fn measured(node: &Node) -> Option<&NodeReport> {
+    let report = node.report.as_deref()?;
+    (report.capacity.cpus.as_nanos() > 0 && report.capacity.memory.as_bytes() > 0).then_some(report)
 }

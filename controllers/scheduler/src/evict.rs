@@ -82,10 +82,7 @@ fn verdicts(rules: &RuleBook, node: &Node) -> BTreeMap<TaskId, Verdict> {
     let wanted: Vec<_> = records.filter_map(|(id, record)| Some((id, record, record.wanted()?))).collect();
     let mut verdicts: BTreeMap<TaskId, Verdict> =
         wanted.iter().map(|(id, _, task)| ((*id).clone(), judge(rules, node, task))).collect();
-    if !Crowd::is_possible(node) {
-        return verdicts;
-    }
-    let mut crowd = Crowd::new(node);
+    let Some(mut crowd) = Crowd::of(node) else { return verdicts };
     let (mut movable, mut fixed) = (Vec::new(), Vec::new());
     for (id, record, task) in wanted {
         match verdicts.get(id) {

@@ -1,10 +1,12 @@
 //! Says why no node takes a task: Swarm's sentence, and what is missing on the node that comes nearest.
 
+use std::fmt;
+
 use skep_api::node::{Availability, NodeReport, NodeState};
 use skep_api::quantity::{Cpus, Memory};
 use skep_api::task::Obstacle;
 
-use crate::filter::Miss;
+use crate::filter::{Lack, Miss};
 use crate::fleet::Fleet;
 use crate::load::Load;
 use crate::node::{Node, NodeNumber};
@@ -28,6 +30,7 @@ enum Kind {
     Availability,
     Cpus,
     Memory,
+    Generic,
     Constraint,
     Platform,
     HostPort,
@@ -96,11 +99,12 @@ fn count(tallies: &mut Vec<Tally>, number: NodeNumber, node: &Node, miss: &Miss<
     }
 }
 
-/// SwarmKit's explanation (`manager/scheduler/pipeline.go`): CPU and memory are one filter to it.
+/// SwarmKit's explanation (`manager/scheduler/pipeline.go`): all resources are one filter to it.
 fn in_swarms_words(tallies: &[Tally]) -> String {
     let mut filters: Vec<(Kind, u32)> = Vec::new();
     for tally in tallies {
-        let kind = if tally.kind == Kind::Cpus { Kind::Memory } else { tally.kind };
+        let is_resource = matches!(tally.kind, Kind::Cpus | Kind::Memory | Kind::Generic);
+        let kind = if is_resource { Kind::Memory } else { tally.kind };
         match filters.iter_mut().find(|(other, _)| *other == kind) {
             Some((_, nodes)) => *nodes = nodes.saturating_add(tally.nodes),
             None => filters.push((kind, tally.nodes)),
@@ -116,7 +120,7 @@ fn detail(node: &Node, miss: &Miss<'_>) -> String {
     let name = node.name();
     match miss {
         Miss::Closed => format!("{name} {}", closed(node)),
-        Miss::Resources { cpus, memory } => format!("{name} needs {}", shortage(*cpus, *memory)),
+        Miss::Resources(lack) => format!("{name} needs {lack}"),
         Miss::Constraints { first, .. } => format!("{name} does not meet {first}"),
         Miss::Platform => match &node.report {
             Some(report) => format!("{name} is {}", platform_of(report)),
@@ -131,12 +135,15 @@ fn detail(node: &Node, miss: &Miss<'_>) -> String {
     }
 }
 
-/// What is missing, in words: `cpus` in thousand-millionths of a core, `memory` in bytes.
-pub(crate) fn shortage(cpus: u128, memory: u128) -> String {
-    let cpus = (cpus > 0).then(|| format!("{} more CPUs", Cpus::from_nanos(saturate(cpus))));
-    let memory = (memory > 0).then(|| format!("{} more memory", whole_mib(memory)));
-    let parts: Vec<String> = cpus.into_iter().chain(memory).collect();
-    parts.join(" and ")
+impl fmt::Display for Lack {
+    /// Such as `0.5 more CPUs and 96Mi more memory`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cpus = (self.cpus > 0).then(|| format!("{} more CPUs", Cpus::from_nanos(saturate(self.cpus))));
+        let memory = (self.memory > 0).then(|| format!("{} more memory", whole_mib(self.memory)));
+        let generic = self.generic.iter().map(|(kind, count)| format!("{count} more {kind}"));
+        let parts: Vec<String> = cpus.into_iter().chain(memory).chain(generic).collect();
+        f.write_str(&parts.join(" and "))
+    }
 }
 
 /// What the machine is, as `os/architecture`.
@@ -181,8 +188,9 @@ impl Kind {
     fn of(miss: &Miss<'_>) -> Self {
         match miss {
             Miss::Closed => Self::Availability,
-            Miss::Resources { memory: 0, .. } => Self::Cpus,
-            Miss::Resources { .. } => Self::Memory,
+            Miss::Resources(Lack { memory: 1.., .. }) => Self::Memory,
+            Miss::Resources(Lack { cpus: 1.., .. }) => Self::Cpus,
+            Miss::Resources(_) => Self::Generic,
             Miss::Constraints { .. } => Self::Constraint,
             Miss::Platform => Self::Platform,
             Miss::HostPort(_) => Self::HostPort,
@@ -195,6 +203,7 @@ impl Kind {
             Self::Availability => "availability",
             Self::Cpus => "cpus",
             Self::Memory => "memory",
+            Self::Generic => "generic",
             Self::Constraint => "constraint",
             Self::Platform => "platform",
             Self::HostPort => "host-port",
@@ -206,7 +215,7 @@ impl Kind {
         let count = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
         match self {
             Self::Availability => format!("{count} not available for new tasks"),
-            Self::Cpus | Self::Memory => format!("insufficient resources on {count}"),
+            Self::Cpus | Self::Memory | Self::Generic => format!("insufficient resources on {count}"),
             Self::Constraint => format!("scheduling constraints not satisfied on {count}"),
             Self::Platform => format!("unsupported platform on {count}"),
             Self::HostPort => format!("host-mode port already in use on {count}"),

@@ -1,18 +1,19 @@
 //! The filters that a node must pass, in SwarmKit's order (`manager/scheduler/filter.go`).
 
 use skep_api::constraint::Constraint;
+use skep_api::node::{Generic, NodeReport};
 
-use crate::load::{HostPort, Load};
+use crate::load::{HostPort, Kind, Load};
 use crate::node::Node;
 use crate::rules::Rules;
 
 /// Why a node cannot take a task: the first filter that it does not pass, and by how much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Miss<'w> {
     /// It takes no new tasks.
     Closed,
-    /// It lacks so many thousand-millionths of a core, and so many bytes; not both are zero.
-    Resources { cpus: u128, memory: u128 },
+    /// It lacks some of these.
+    Resources(Lack),
     /// It does not meet so many constraints; this is the first of them.
     Constraints { unmet: usize, first: &'w Constraint },
     /// The image does not run on it.
@@ -21,6 +22,17 @@ pub(crate) enum Miss<'w> {
     HostPort(HostPort),
     /// It has as many tasks of the service as it may have.
     MaxReplicas { has: u32 },
+}
+
+/// What resources a node lacks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Lack {
+    /// Thousand-millionths of a core.
+    pub(crate) cpus: u128,
+    /// Bytes.
+    pub(crate) memory: u128,
+    /// Generic resources by kind, none of them zero.
+    pub(crate) generic: Vec<(Kind, u64)>,
 }
 
 /// A task that is tried on a node.
@@ -54,17 +66,9 @@ impl<'w> Trial<'w, '_> {
     }
 
     fn resources(&self) -> Option<Miss<'w>> {
-        let capacity = self.node.report.as_ref().map(|report| report.capacity).unwrap_or_default();
-        let cpus = self.shortage(|load| load.cpus, capacity.cpus.as_nanos().into());
-        let memory = self.shortage(|load| load.memory, capacity.memory.as_bytes().into());
-        (cpus > 0 || memory > 0).then_some(Miss::Resources { cpus, memory })
-    }
-
-    /// A task that takes nothing more is never short of anything, even where others have taken too much.
-    fn shortage(&self, part: impl Fn(&Load) -> u128, capacity: u128) -> u128 {
-        let need = part(self.need);
-        let taken = part(self.node.ledger.load()).saturating_add(self.planned.map_or(0, &part));
-        if need == 0 { 0 } else { taken.saturating_add(need).saturating_sub(capacity) }
+        let taken = [Some(self.node.ledger.load()), self.planned];
+        let lack = Lack::of(self.need, taken, self.node.report.as_deref());
+        lack.is_any().then_some(Miss::Resources(lack))
     }
 
     fn platform(&self) -> Option<Miss<'w>> {
@@ -84,16 +88,42 @@ impl<'w> Trial<'w, '_> {
     }
 }
 
+impl Lack {
+    /// What a machine lacks of `need` beside what is `taken`; one that has said nothing of itself has nothing. Who takes
+    /// nothing of a resource is never short of it, even where others have taken too much.
+    pub(crate) fn of(need: &Load, taken: [Option<&Load>; 2], report: Option<&NodeReport>) -> Self {
+        let capacity = report.map(|report| report.capacity).unwrap_or_default();
+        let shortage = |part: fn(&Load) -> u128, capacity: u128| {
+            let (need, [first, second]) = (part(need), taken.map(|load| load.map_or(0, part)));
+            let sum = need.saturating_add(first).saturating_add(second);
+            if need == 0 { 0 } else { sum.saturating_sub(capacity) }
+        };
+        let missing = |(kind, need): (&Kind, &u64)| {
+            let capacity = report.and_then(|report| report.generic.get(&**kind)).map_or(0, Generic::count);
+            let [first, second] = taken.map(|load| load.map_or(0, |load| load.of_kind(kind)));
+            let lack = need.saturating_add(first).saturating_add(second).saturating_sub(capacity);
+            (lack > 0).then(|| (Kind::clone(kind), lack))
+        };
+        Self {
+            cpus: shortage(|load| load.cpus, capacity.cpus.as_nanos().into()),
+            memory: shortage(|load| load.memory, capacity.memory.as_bytes().into()),
+            generic: need.generic.iter().filter_map(missing).collect(),
+        }
+    }
+
+    /// Whether anything is missing.
+    pub(crate) fn is_any(&self) -> bool {
+        self.cpus > 0 || self.memory > 0 || !self.generic.is_empty()
+    }
+}
+
 impl Miss<'_> {
     /// How far the node is from passing, to find the one that comes nearest.
     pub(crate) fn distance(&self) -> u128 {
         match self {
-            Self::Resources { cpus, memory } => {
-                if *memory > 0 {
-                    *memory
-                } else {
-                    *cpus
-                }
+            Self::Resources(Lack { cpus, memory, generic }) => {
+                let counts = || generic.iter().map(|(_, count)| u128::from(*count)).sum();
+                [*memory, *cpus].into_iter().find(|lack| *lack > 0).unwrap_or_else(counts)
             }
             Self::Constraints { unmet, .. } => u128::try_from(*unmet).unwrap_or(u128::MAX),
             Self::Closed | Self::Platform | Self::HostPort(_) | Self::MaxReplicas { .. } => 0,

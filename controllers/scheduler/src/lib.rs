@@ -7,6 +7,7 @@
 //! world on every event (`ledger`, `fleet`), never counted anew. The tasks that a node has are judged together (`evict`).
 
 mod change;
+mod claims;
 mod crowd;
 mod demands;
 mod evict;
