@@ -20,7 +20,8 @@ pub(crate) fn is_drained(spec: &NodeSpec) -> bool {
     spec.availability == Availability::Drain
 }
 
-/// Asks `at` to leave its node, or takes that back. Of requests that the scheduler made nothing is changed.
+/// Asks `at` to leave its node, or takes that back. Of requests that the scheduler made nothing is changed, but for those
+/// that may be taken back at any time: a task that would be better elsewhere must leave if its node is drained.
 pub(crate) fn plan(world: &NodeWorld, at: &TaskRef, now: Timestamp) -> Plan<Change> {
     let mut plan = Plan::default();
     let (Some(node), Some(record)) = (at.place.node(), world.tasks.get(at)) else { return plan };
@@ -32,6 +33,9 @@ pub(crate) fn plan(world: &NodeWorld, at: &TaskRef, now: Timestamp) -> Plan<Chan
     let change = match &record.eviction {
         None => drained.and_then(|spec| ask(at, spec, record, Expect::Absent, now)),
         Some(Request { eviction: Some(said), .. }) if said.reason == EvictionReason::Constraint => None,
+        Some(Request { eviction: Some(said), modified }) if said.reason == EvictionReason::Rebalance => {
+            drained.and_then(|spec| ask(at, spec, record, Expect::Modified(*modified), now))
+        }
         Some(request) if is_pointless => Some(take_back(at, request)),
         Some(Request { eviction: Some(said), modified }) => drained
             .filter(|spec| is_now(spec) != said.now)

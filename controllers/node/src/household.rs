@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use skep_api::container::Reservations;
 use skep_api::eviction::Eviction;
 use skep_api::key::TaskRef;
 use skep_api::node::{Allocated, Resources};
@@ -31,16 +32,18 @@ pub(crate) struct Record {
     /// The request that it leave.
     pub(crate) eviction: Option<Request>,
     /// What its revision sets aside, once that was known.
-    pub(crate) share: Option<Resources>,
+    pub(crate) share: Option<Arc<Reservations>>,
     /// What it adds to the sum of its node.
     counted: Sum,
 }
 
 /// A sum of reservations; wide enough that none overflows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Sum {
     cpus: u128,
     memory: u128,
+    /// By kind; none of them is zero.
+    generic: BTreeMap<String, u64>,
     tasks: u32,
 }
 
@@ -68,13 +71,13 @@ impl Household {
                 memory: Memory::from_bytes(narrow(self.sum.memory)),
             },
             tasks: self.sum.tasks,
-            generic: BTreeMap::new(),
+            generic: self.sum.generic.clone(),
         }
     }
 
     /// Changes what is known of `task`; returns whether the sum changed.
     pub(crate) fn edit(&mut self, task: &TaskRef, edit: impl FnOnce(&mut Record)) -> bool {
-        let before = self.sum;
+        let before = self.sum.clone();
         let record = self.records.entry(task.clone()).or_default();
         let old = record.beside(task);
         edit(record);
@@ -110,36 +113,53 @@ impl Household {
     fn count(&mut self, task: &TaskRef) {
         let Some(record) = self.records.get(task) else { return };
         let beside = record.beside(task).and_then(|old| self.records.get(&old));
-        let freed = beside.filter(|old| !old.is_over()).and_then(|old| old.share).unwrap_or_default();
-        let share = record.share.unwrap_or_default();
+        let freed = beside.filter(|old| !old.is_over()).and_then(|old| old.share.as_deref());
         let new = if record.is_over() {
             Sum::default()
         } else {
-            Sum {
-                cpus: share.cpus.as_nanos().saturating_sub(freed.cpus.as_nanos()).into(),
-                memory: share.memory.as_bytes().saturating_sub(freed.memory.as_bytes()).into(),
-                tasks: 1,
-            }
+            let held = |share: Option<&Reservations>| share.map(Sum::of).unwrap_or_default();
+            Sum { tasks: 1, ..held(record.share.as_deref()).minus(&held(freed)) }
         };
         let Some(record) = self.records.get_mut(task) else { return };
-        let old = std::mem::replace(&mut record.counted, new);
-        self.sum = self.sum.minus(old).plus(new);
+        let old = std::mem::replace(&mut record.counted, new.clone());
+        self.sum = std::mem::take(&mut self.sum).minus(&old).plus(new);
     }
 }
 
 impl Sum {
-    fn plus(self, other: Self) -> Self {
+    /// What a task sets aside.
+    fn of(share: &Reservations) -> Self {
+        let Resources { cpus, memory } = share.amounts();
+        let generic = share.generic.iter().filter(|(_, count)| **count > 0);
+        Self {
+            cpus: cpus.as_nanos().into(),
+            memory: memory.as_bytes().into(),
+            generic: generic.map(|(kind, count)| (kind.clone(), u64::from(*count))).collect(),
+            tasks: 0,
+        }
+    }
+
+    fn plus(mut self, other: Self) -> Self {
+        for (kind, count) in other.generic {
+            let sum = self.generic.entry(kind).or_default();
+            *sum = sum.saturating_add(count);
+        }
         Self {
             cpus: self.cpus.saturating_add(other.cpus),
             memory: self.memory.saturating_add(other.memory),
+            generic: self.generic,
             tasks: self.tasks.saturating_add(other.tasks),
         }
     }
 
-    fn minus(self, other: Self) -> Self {
+    fn minus(mut self, other: &Self) -> Self {
+        let left = |kind, count: u64| count.saturating_sub(other.generic.get(kind).copied().unwrap_or(0));
+        self.generic.iter_mut().for_each(|(kind, count)| *count = left(kind, *count));
+        self.generic.retain(|_, count| *count > 0);
         Self {
             cpus: self.cpus.saturating_sub(other.cpus),
             memory: self.memory.saturating_sub(other.memory),
+            generic: self.generic,
             tasks: self.tasks.saturating_sub(other.tasks),
         }
     }

@@ -1,11 +1,13 @@
 //! The tasks of all nodes: whether they are still there, who was asked to leave, and what they hold together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use skep_api::container::Reservations;
 use skep_api::eviction::Eviction;
 use skep_api::ident::{NodeId, Uid};
 use skep_api::key::TaskRef;
-use skep_api::node::{Allocated, Resources};
+use skep_api::node::Allocated;
 use skep_api::rollout::Revision;
 use skep_api::task::{Task, TaskStatus};
 use skep_runtime::table::Entry;
@@ -19,7 +21,7 @@ type RevisionId = (Uid, u64);
 /// The tasks of all nodes.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    reservations: BTreeMap<RevisionId, Resources>,
+    reservations: BTreeMap<RevisionId, Arc<Reservations>>,
     nodes: BTreeMap<NodeId, Household>,
     /// Revisions that a task named before they were known.
     missed: BTreeSet<RevisionId>,
@@ -82,7 +84,7 @@ impl Tasks {
             self.reservations.remove(&id);
             return Vec::new();
         };
-        self.reservations.insert(id.clone(), revision.task.resources.reservations.amounts());
+        self.reservations.insert(id.clone(), Arc::new(revision.task.resources.reservations.clone()));
         if !self.missed.remove(&id) {
             return Vec::new();
         }
@@ -104,8 +106,8 @@ impl Tasks {
         let tasks = self.nodes.entry(node.clone()).or_default();
         let is_changed = tasks.edit(task, |record| {
             edit(record);
-            if let (None, Some(spec)) = (record.share, &record.task) {
-                record.share = reservations.get(&of(spec)).copied();
+            if let (None, Some(spec)) = (&record.share, &record.task) {
+                record.share = reservations.get(&of(spec)).map(Arc::clone);
                 if record.share.is_none() {
                     missed.insert(of(spec));
                 }

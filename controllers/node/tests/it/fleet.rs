@@ -105,7 +105,12 @@ pub(crate) fn service() -> ServiceRef {
 
 /// Revision `number` of the only service, which sets a core and `memory` MiB aside.
 pub(crate) fn add_revision(fleet: &mut Fleet, number: u64, memory: u64) {
-    let resources = format!("resources: {{reservations: {{cpus: \"1\", memory: {memory}Mi}}}}");
+    add_revision_with(fleet, number, &format!("cpus: \"1\", memory: {memory}Mi"));
+}
+
+/// The same, which sets aside what `reservations` says, as fields of flow YAML.
+pub(crate) fn add_revision_with(fleet: &mut Fleet, number: u64, reservations: &str) {
+    let resources = format!("resources: {{reservations: {{{reservations}}}}}");
     let text = format!("{{service: {{stack: shop, name: web}}, task: {{image: i, {resources}}}}}");
     let key = Key::Revision(uid(), number);
     fleet.put_text(key.clone(), &text);

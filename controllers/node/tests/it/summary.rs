@@ -58,6 +58,27 @@ fn a_task_that_is_prepared_adds_only_what_it_needs_more_than_the_one_that_it_rep
     assert_eq!(allocated(&fleet, 1), (50, 1000, 1));
 }
 
+/// Swarm 4.6
+#[test]
+fn generic_resources_are_summed_by_kind_and_shared_by_a_task_and_the_one_that_takes_over() {
+    let mut fleet = fleet(1);
+    add_revision_with(&mut fleet, 1, "generic: {GPU: 2, SSD: 1}");
+    add_revision_with(&mut fleet, 2, "generic: {GPU: 3, TPU: 1}");
+    let generic = |fleet: &Fleet| {
+        let kinds = status(fleet, 1).unwrap().allocated.generic;
+        kinds.iter().map(|(kind, count)| format!("{kind}={count}")).collect::<Vec<_>>().join(" ")
+    };
+    let old = add_task(&mut fleet, 1, 1);
+    fleet.settle();
+    assert_eq!(generic(&fleet), "GPU=2 SSD=1");
+    stage(&mut fleet, 1, 1, 2, &old);
+    pass(&mut fleet, COUNT_EVERY);
+    assert_eq!(generic(&fleet), "GPU=3 SSD=1 TPU=1");
+    observe(&mut fleet, &old, TaskState::Shutdown);
+    pass(&mut fleet, COUNT_EVERY);
+    assert_eq!(generic(&fleet), "GPU=3 TPU=1");
+}
+
 #[test]
 fn what_a_task_holds_outlives_its_revision_and_its_own_damage() {
     let mut fleet = fleet(1);
