@@ -46,7 +46,9 @@ pub enum Place {
 }
 
 /// A service, or another object of a stack, by stack and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct ServiceRef {
     /// Its stack.
     pub stack: Stack,
@@ -421,6 +423,6 @@ mod tests {
     #[test]
     fn controllers_watch_specs_statuses_sessions_and_revisions_but_no_logs() {
         let outside = all().into_iter().filter(|key| !key.is_in_controller_range()).count();
-        assert_eq!(outside, 10, "meta (3), log (5), names (2)");
+        assert_eq!(outside, 11, "meta (3), log (6), names (2)");
     }
 }

@@ -4,6 +4,7 @@
 //! defaults ([`defaults`]) and the one decoder ([`object::Object::decode`]).
 
 pub mod capability;
+pub mod cluster;
 pub mod code;
 pub mod condition;
 pub mod constraint;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::ClusterSpec;
 use crate::eviction::Eviction;
 use crate::ident::{Name, Stack, Uid};
 use crate::key::{Key, ServiceRef};
@@ -95,6 +96,8 @@ pub enum Object {
     Service(Arc<Service>),
     /// A volume's spec.
     Volume(Arc<Volume>),
+    /// What holds for every service.
+    Cluster(Arc<ClusterSpec>),
     /// A service's summary.
     ServiceStatus(Arc<ServiceStatus>),
     /// A node's spec.
@@ -139,11 +142,11 @@ impl Object {
             | Key::Incarnation
             | Key::Format
             | Key::ServiceNameClaim(_)
-            | Key::VolumeNameClaim(_)
-            | Key::Cluster => Self::Text(text.trim().into()),
+            | Key::VolumeNameClaim(_) => Self::Text(text.trim().into()),
             Key::Service(service) => Self::Service(manifest::decode_service(service, text)?.into()),
             Key::Node(node) => Self::Node(manifest::decode_node(node, text)?.into()),
             Key::Volume(volume) => Self::Volume(manifest::decode_volume(volume, text)?.into()),
+            Key::Cluster => Self::Cluster(manifest::decode_cluster(text)?.into()),
             Key::ServiceStatus(_) => Self::ServiceStatus(read(text)?),
             Key::NodeStatus(_) => Self::NodeStatus(read(text)?),
             Key::NodeReport(_) => Self::NodeReport(read(text)?),
@@ -157,7 +160,9 @@ impl Object {
             Key::Eviction(_) => Self::Eviction(read(text)?),
             Key::Change(_) => Self::Change(read(text)?),
             Key::Event(_) => Self::Event(read(text)?),
-            Key::ServiceOwners(_) | Key::NodeOwners(_) | Key::VolumeOwners(_) => Self::Owners(read(text)?),
+            Key::ServiceOwners(_) | Key::NodeOwners(_) | Key::VolumeOwners(_) | Key::ClusterOwners => {
+                Self::Owners(read(text)?)
+            }
         })
     }
 
@@ -176,6 +181,7 @@ impl Object {
                 manifest::encode_node(node, spec)
             }
             Self::Volume(volume) => manifest::encode_volume(volume),
+            Self::Cluster(spec) => manifest::encode_cluster(spec),
             Self::ServiceStatus(status) => block(status),
             Self::NodeStatus(status) => block(status),
             Self::NodeReport(value) => flow(value),
@@ -222,6 +228,7 @@ from_typed!(
     ServiceStatus(ServiceStatus),
     Volume(Volume),
     Node(NodeSpec),
+    Cluster(ClusterSpec),
     NodeStatus(NodeStatus),
     NodeReport(NodeReport),
     Session(Session),

@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::cluster::{ClusterMetadata, ClusterSpec};
 use crate::manifest::NodeMetadata;
 use crate::node::NodeSpec;
 use crate::object::{API_VERSION, Metadata};
@@ -21,6 +22,7 @@ pub fn all() -> BTreeMap<String, Value> {
         ("service.json".to_owned(), service()),
         ("volume.json".to_owned(), volume()),
         ("node.json".to_owned(), node()),
+        ("cluster.json".to_owned(), cluster()),
         ("skep.json".to_owned(), any_kind()),
     ])
 }
@@ -45,6 +47,11 @@ pub fn node() -> Value {
     alone("Node", "A machine: what people say of it.", envelope::<NodeMetadata, NodeSpec>)
 }
 
+/// A Cluster as it is applied.
+pub fn cluster() -> Value {
+    alone("Cluster", "What holds for every service that does not say otherwise.", cluster_envelope)
+}
+
 type Envelope = fn(&str, &mut SchemaGenerator) -> Map<String, Value>;
 
 /// The schema of one kind.
@@ -61,6 +68,7 @@ fn any_kind() -> Value {
         ("Service", envelope::<Metadata, ServiceSpec>("Service", &mut generator)),
         ("Volume", envelope::<Metadata, VolumeSpec>("Volume", &mut generator)),
         ("Node", envelope::<NodeMetadata, NodeSpec>("Node", &mut generator)),
+        ("Cluster", cluster_envelope("Cluster", &mut generator)),
     ];
     let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
     let choices: Vec<Value> = kinds
@@ -110,6 +118,13 @@ fn envelope<M: JsonSchema, S: JsonSchema>(kind: &str, generator: &mut SchemaGene
         },
     });
     if let Value::Object(body) = body { body } else { Map::new() }
+}
+
+/// There is one cluster, so that it needs no name.
+fn cluster_envelope(kind: &str, generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let mut body = envelope::<ClusterMetadata, ClusterSpec>(kind, generator);
+    body.insert("required".to_owned(), json!(["apiVersion", "kind", "spec"]));
+    body
 }
 
 /// A reference with a description beside it, which draft 07 would not see.

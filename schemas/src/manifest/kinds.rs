@@ -12,6 +12,7 @@ pub(super) enum Applicable {
     Service,
     Volume,
     Node,
+    Cluster,
 }
 
 /// What may be done with a kind.
@@ -35,7 +36,7 @@ const KINDS: [(&str, Standing); 14] = [
     ("Network", Standing::Later),
     ("Secret", Standing::Later),
     ("Config", Standing::Later),
-    ("Cluster", Standing::Later),
+    ("Cluster", Standing::Applied(Applicable::Cluster)),
     ("Sync", Standing::Later),
     ("Stack", Standing::Later),
 ];
@@ -78,6 +79,7 @@ impl Applicable {
             Self::Service => "Service",
             Self::Volume => "Volume",
             Self::Node => "Node",
+            Self::Cluster => "Cluster",
         }
     }
 
@@ -86,6 +88,7 @@ impl Applicable {
             Self::Service => &shape::SERVICE,
             Self::Volume => &shape::VOLUME,
             Self::Node => &shape::NODE,
+            Self::Cluster => &shape::CLUSTER,
         }
     }
 }

@@ -18,6 +18,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{ClusterMetadata, ClusterSpec};
 use crate::code;
 use crate::ident::{NodeId, Uid};
 use crate::key::{Key, ServiceRef};
@@ -53,6 +54,8 @@ pub enum Manifest {
         /// What they say.
         spec: NodeSpec,
     },
+    /// What holds for every service.
+    Cluster(ClusterSpec),
 }
 
 /// A value with the place where it is written.
@@ -116,6 +119,7 @@ impl Manifest {
             Self::Service(service) => Key::Service(service.reference()),
             Self::Volume(volume) => Key::Volume(volume.reference()),
             Self::Node { id, .. } => Key::Node(id.clone()),
+            Self::Cluster(_) => Key::Cluster,
         }
     }
 
@@ -125,6 +129,7 @@ impl Manifest {
             Self::Service(service) => Service::clone(service).into(),
             Self::Volume(volume) => volume.clone().into(),
             Self::Node { spec, .. } => spec.clone().into(),
+            Self::Cluster(spec) => spec.clone().into(),
         }
     }
 }
@@ -135,6 +140,7 @@ impl fmt::Display for Manifest {
             Self::Service(service) => write!(f, "Service/{}", service.reference()),
             Self::Volume(volume) => write!(f, "Volume/{}", volume.reference()),
             Self::Node { id, .. } => write!(f, "Node/{id}"),
+            Self::Cluster(_) => f.write_str("Cluster"),
         }
     }
 }
@@ -183,9 +189,10 @@ pub fn read(sources: &[Source]) -> Reading {
 pub fn decode_service(service: &ServiceRef, text: &str) -> Result<Service, Invalid> {
     match decode(text)? {
         Manifest::Service(found) if found.reference() == *service => Ok(*found),
-        other @ (Manifest::Service(_) | Manifest::Volume(_) | Manifest::Node { .. }) => {
-            Err(misplaced(&other, service))
-        }
+        other @ (Manifest::Service(_)
+        | Manifest::Volume(_)
+        | Manifest::Node { .. }
+        | Manifest::Cluster(_)) => Err(misplaced(&other, service)),
     }
 }
 
@@ -196,9 +203,10 @@ pub fn decode_service(service: &ServiceRef, text: &str) -> Result<Service, Inval
 pub fn decode_volume(volume: &ServiceRef, text: &str) -> Result<Volume, Invalid> {
     match decode(text)? {
         Manifest::Volume(found) if found.reference() == *volume => Ok(found),
-        other @ (Manifest::Service(_) | Manifest::Volume(_) | Manifest::Node { .. }) => {
-            Err(misplaced(&other, volume))
-        }
+        other @ (Manifest::Service(_)
+        | Manifest::Volume(_)
+        | Manifest::Node { .. }
+        | Manifest::Cluster(_)) => Err(misplaced(&other, volume)),
     }
 }
 
@@ -209,8 +217,22 @@ pub fn decode_volume(volume: &ServiceRef, text: &str) -> Result<Volume, Invalid>
 pub fn decode_node(node: &NodeId, text: &str) -> Result<NodeSpec, Invalid> {
     match decode(text)? {
         Manifest::Node { id, spec } if id == *node => Ok(spec),
+        other @ (Manifest::Service(_)
+        | Manifest::Volume(_)
+        | Manifest::Node { .. }
+        | Manifest::Cluster(_)) => Err(misplaced(&other, node)),
+    }
+}
+
+/// Reads the cluster's settings.
+///
+/// # Errors
+/// [`Invalid`] names everything that is wrong with them.
+pub fn decode_cluster(text: &str) -> Result<ClusterSpec, Invalid> {
+    match decode(text)? {
+        Manifest::Cluster(spec) => Ok(spec),
         other @ (Manifest::Service(_) | Manifest::Volume(_) | Manifest::Node { .. }) => {
-            Err(misplaced(&other, node))
+            Err(misplaced(&other, &"the Cluster"))
         }
     }
 }
@@ -243,6 +265,14 @@ pub fn encode_volume(volume: &Volume) -> Result<Vec<u8>, Invalid> {
 /// [`Invalid`] if it is larger than an object may be.
 pub fn encode_node(node: &NodeId, spec: &NodeSpec) -> Result<Vec<u8>, Invalid> {
     write("Node", &NodeMetadata { name: node.clone(), version: None, uid: None }, spec)
+}
+
+/// Writes the cluster's settings in block form.
+///
+/// # Errors
+/// [`Invalid`] if they are larger than an object may be.
+pub fn encode_cluster(spec: &ClusterSpec) -> Result<Vec<u8>, Invalid> {
+    write("Cluster", &ClusterMetadata::default(), spec)
 }
 
 fn write<M: Serialize, S: Serialize>(kind: &'static str, metadata: &M, spec: &S) -> Result<Vec<u8>, Invalid> {

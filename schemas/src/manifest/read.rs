@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use super::kinds::Applicable;
 use super::walk::{Walked, walk};
 use super::{Manifest, NodeMetadata, unsupported};
+use crate::cluster::{ClusterMetadata, ClusterSpec};
 use crate::code;
 use crate::node::NodeSpec;
 use crate::object::{Metadata, Service, Volume};
@@ -24,6 +25,13 @@ pub(super) struct Outcome {
     pub(super) faults: Vec<Fault>,
     /// Where it stands.
     pub(super) extent: Extent,
+}
+
+#[derive(Deserialize)]
+struct Sole {
+    #[serde(default, rename = "metadata")]
+    _metadata: ClusterMetadata,
+    spec: ClusterSpec,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +115,7 @@ fn typed(root: &Node, kind: Applicable, faults: &mut Vec<Fault>) -> Option<(Mani
             validate::node(&spec, &mut report);
             Manifest::Node { id: metadata.name, spec }
         }),
+        Applicable::Cluster => parse(&value).map(|Sole { spec, .. }: Sole| Manifest::Cluster(spec)),
     };
     faults.extend(report.into_faults());
     match manifest {

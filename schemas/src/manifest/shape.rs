@@ -74,6 +74,8 @@ pub(crate) static SERVICE: LazyLock<Shape> = LazyLock::new(|| Shape::of(&schema:
 pub(crate) static VOLUME: LazyLock<Shape> = LazyLock::new(|| Shape::of(&schema::volume()));
 /// A Node.
 pub(crate) static NODE: LazyLock<Shape> = LazyLock::new(|| Shape::of(&schema::node()));
+/// A Cluster.
+pub(crate) static CLUSTER: LazyLock<Shape> = LazyLock::new(|| Shape::of(&schema::cluster()));
 
 const fn form<T: FromStr<Err: Display> + Display>(name: &'static str, example: &'static str) -> Form {
     Form { name, example, read: read::<T> }
@@ -229,7 +231,8 @@ mod tests {
         anything("", &SERVICE, &mut found);
         anything("", &VOLUME, &mut found);
         anything("", &NODE, &mut found);
-        assert_eq!(found, [".status", ".status", ".status"]);
+        anything("", &CLUSTER, &mut found);
+        assert_eq!(found, [".status"; 4]);
     }
 
     #[test]

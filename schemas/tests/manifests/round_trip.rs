@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use skep_api::cluster::ClusterSpec;
 use skep_api::container::{Limits, Mount, MountType, Reservations, ResourceRequirements, TaskTemplate};
 use skep_api::ident::NodeId;
 use skep_api::key::Key;
@@ -262,11 +263,26 @@ fn a_node_reads_back_as_itself() {
 }
 
 #[test]
+fn the_settings_of_the_cluster_read_back_as_themselves_without_their_defaults() {
+    let text =
+        "apiVersion: skep/v1\nkind: Cluster\nspec: {placement: {strategy: random, rebalance: never}}\n";
+    let object = Object::decode(&Key::Cluster, text.as_bytes()).unwrap();
+    let stored = object.encode(&Key::Cluster).unwrap();
+    assert!(!String::from_utf8_lossy(&stored).contains("rebalance"));
+    assert_eq!(Object::decode(&Key::Cluster, &stored), Ok(object));
+    let empty = Object::from(ClusterSpec::default()).encode(&Key::Cluster).unwrap();
+    assert_eq!(Object::decode(&Key::Cluster, &empty), Ok(Object::from(ClusterSpec::default())));
+}
+
+#[test]
 fn an_object_under_the_key_of_another_is_invalid() {
     let text = "apiVersion: skep/v1\nkind: Service\nmetadata: {name: web}\nspec: {task: {image: nginx}}\n";
-    for key in
-        ["/skep/spec/services/default/db", "/skep/spec/services/shop/web", "/skep/spec/nodes/000000000001"]
-    {
+    for key in [
+        "/skep/spec/services/default/db",
+        "/skep/spec/services/shop/web",
+        "/skep/spec/nodes/000000000001",
+        "/skep/spec/cluster",
+    ] {
         let invalid = Object::decode(&Key::parse(key).unwrap(), text.as_bytes()).unwrap_err();
         assert!(invalid.reason.contains("Service/default/web"), "{invalid}");
     }

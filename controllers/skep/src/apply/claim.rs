@@ -29,7 +29,7 @@ impl Claim {
         match manifest {
             Manifest::Service(service) => Some(Self::of_service(service.reference())),
             Manifest::Volume(volume) => Some(Self::of_volume(volume.reference())),
-            Manifest::Node { .. } => None,
+            Manifest::Node { .. } | Manifest::Cluster(_) => None,
         }
     }
 

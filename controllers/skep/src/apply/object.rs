@@ -1,6 +1,7 @@
 //! The objects that can be applied, live and as documents.
 
 use serde_json::{Value, json};
+use skep_api::cluster::ClusterSpec;
 use skep_api::key::Key;
 use skep_api::manifest::Manifest;
 use skep_api::node::NodeSpec;
@@ -14,6 +15,7 @@ pub(crate) fn owners_key(manifest: &Manifest) -> Key {
         Manifest::Service(service) => Key::ServiceOwners(service.reference()),
         Manifest::Volume(volume) => Key::VolumeOwners(volume.reference()),
         Manifest::Node { id, .. } => Key::NodeOwners(id.clone()),
+        Manifest::Cluster(_) => Key::ClusterOwners,
     }
 }
 
@@ -27,6 +29,7 @@ pub(crate) fn live(manifest: &Manifest, snapshot: &Snapshot) -> Option<Manifest>
         (Manifest::Node { id, .. }, Object::Node(spec)) => {
             Some(Manifest::Node { id: id.clone(), spec: (*spec).clone() })
         }
+        (Manifest::Cluster(_), Object::Cluster(spec)) => Some(Manifest::Cluster((*spec).clone())),
         _ => None,
     }
 }
@@ -37,6 +40,7 @@ pub(crate) fn document(manifest: &Manifest) -> Result<Value, Invalid> {
         Manifest::Service(service) => serde_json::to_value(service),
         Manifest::Volume(volume) => serde_json::to_value(volume),
         Manifest::Node { spec, .. } => serde_json::to_value(json!({"spec": spec})),
+        Manifest::Cluster(spec) => serde_json::to_value(json!({"spec": spec})),
     };
     value.map_err(|error| Invalid { reason: error.to_string() })
 }
@@ -51,6 +55,10 @@ pub(crate) fn typed(like: &Manifest, document: Value) -> Result<Manifest, Invali
         Manifest::Node { id, .. } => {
             let spec = document.get("spec").cloned().unwrap_or_default();
             serde_json::from_value::<NodeSpec>(spec).map(|spec| Manifest::Node { id: id.clone(), spec })
+        }
+        Manifest::Cluster(_) => {
+            let spec = document.get("spec").cloned().unwrap_or_default();
+            serde_json::from_value::<ClusterSpec>(spec).map(Manifest::Cluster)
         }
     };
     let manifest = manifest.map_err(|error| Invalid { reason: error.to_string() })?;

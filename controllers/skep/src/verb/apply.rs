@@ -74,7 +74,7 @@ fn steady_images(report: &Report) -> BTreeMap<ServiceRef, String> {
             let is_new = object.planned.version == 0;
             (has_tag && is_steady && !is_new).then(|| (service.reference(), image.clone()))
         }
-        Manifest::Volume(_) | Manifest::Node { .. } => None,
+        Manifest::Volume(_) | Manifest::Node { .. } | Manifest::Cluster(_) => None,
     };
     report.objects.iter().filter_map(image).collect()
 }

@@ -26,6 +26,10 @@ use crate::view::volume::mounts;
 /// How often a deletion is tried again because somebody else wrote at the same time.
 const TRIES_MAX: usize = 5;
 
+/// Why the cluster's settings are not deleted, and what to do instead.
+const CLUSTER_STAYS: &str =
+    "its settings are changed, not deleted; apply one with `spec: {}` to have every default again";
+
 /// Delete services, volumes and nodes, and wait until nothing of them is left
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
@@ -118,6 +122,10 @@ impl Delete {
             Manifest::Volume(volume) => Some(Doomed::Volume(volume.reference())),
             Manifest::Node { id, .. } => {
                 say(&format!("Node/{id} is a machine: name it, to delete it"));
+                None
+            }
+            Manifest::Cluster(_) => {
+                say(&format!("the Cluster stays: {CLUSTER_STAYS}"));
                 None
             }
         });

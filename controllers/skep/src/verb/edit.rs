@@ -64,7 +64,7 @@ impl WaitArgs {
 pub(crate) fn goals(report: &Report) -> Vec<Goal> {
     let goals = report.objects.iter().filter_map(|object| match &object.planned.object {
         Manifest::Service(service) => Some(Goal::new(service.reference(), object.version)),
-        Manifest::Volume(_) | Manifest::Node { .. } => None,
+        Manifest::Volume(_) | Manifest::Node { .. } | Manifest::Cluster(_) => None,
     });
     goals.collect()
 }
@@ -140,6 +140,7 @@ fn read(key: &Key, snapshot: &Snapshot) -> Result<Manifest, Failure> {
         (Key::Node(id), Some(Ok(Object::Node(spec)))) => {
             Ok(Manifest::Node { id: id.clone(), spec: (*spec).clone() })
         }
+        (_, Some(Ok(Object::Cluster(spec)))) => Ok(Manifest::Cluster((*spec).clone())),
         (_, Some(Err(invalid))) => Err(forbidden(format!("it does not decode: {invalid}"))),
         _ => Err(forbidden("it cannot be edited".to_owned())),
     }

@@ -49,6 +49,10 @@ impl Label {
                 Manifest::Service(service) => &mut service.metadata.labels,
                 Manifest::Volume(volume) => &mut volume.metadata.labels,
                 Manifest::Node { spec, .. } => &mut spec.labels,
+                Manifest::Cluster(_) => {
+                    let reason = "a Cluster has no labels".to_owned();
+                    return Err(Failure::Forbidden { object: "Cluster".to_owned(), reason });
+                }
             };
             into_map(labels, &self.pairs);
             Ok(())

@@ -244,7 +244,7 @@ pub(crate) fn set_replicas(object: &mut Manifest, replicas: u32) -> Result<(), F
 pub(crate) fn spec_of(object: &mut Manifest) -> Option<&mut ServiceSpec> {
     match object {
         Manifest::Service(service) => Some(&mut service.spec),
-        Manifest::Volume(_) | Manifest::Node { .. } => None,
+        Manifest::Volume(_) | Manifest::Node { .. } | Manifest::Cluster(_) => None,
     }
 }
 

@@ -222,6 +222,7 @@ impl View {
             | Key::ServiceOwners(_)
             | Key::NodeOwners(_)
             | Key::VolumeOwners(_)
+            | Key::ClusterOwners
             | Key::ServiceNameClaim(_)
             | Key::VolumeNameClaim(_)
             | Key::Volume(_)

@@ -120,6 +120,7 @@ fn may_write(who: &Client, write: &Written) -> bool {
         | Key::ServiceOwners(_)
         | Key::NodeOwners(_)
         | Key::VolumeOwners(_)
+        | Key::ClusterOwners
         | Key::ServiceNameClaim(_)
         | Key::VolumeNameClaim(_)
         | Key::Volume(_)
