@@ -10,7 +10,7 @@
 
 mod cut;
 mod overlay;
-mod queue;
+pub(crate) mod queue;
 mod state;
 #[cfg(test)]
 mod tests;

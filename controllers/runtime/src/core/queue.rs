@@ -6,7 +6,7 @@ use skep_api::time::Timestamp;
 
 /// Keys to plan, each at most once, in the order in which they came.
 #[derive(Debug)]
-pub(super) struct Queue<K> {
+pub(crate) struct Queue<K> {
     news: VecDeque<K>,
     late: VecDeque<K>,
     queued: BTreeSet<K>,
@@ -30,30 +30,30 @@ impl<K> Default for Queue<K> {
 }
 
 impl<K: Clone + Ord> Queue<K> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queued.len()
     }
 
-    pub(super) fn has_ready(&self) -> bool {
+    pub(crate) fn has_ready(&self) -> bool {
         !self.queued.is_empty()
     }
 
     /// Adds a key for which there is news.
-    pub(super) fn push(&mut self, key: K) {
+    pub(crate) fn push(&mut self, key: K) {
         if self.queued.insert(key.clone()) {
             self.news.push_back(key);
         }
     }
 
     /// Adds a key that only a resync brought up.
-    pub(super) fn push_late(&mut self, key: K) {
+    pub(crate) fn push_late(&mut self, key: K) {
         if self.queued.insert(key.clone()) {
             self.late.push_back(key);
         }
     }
 
     /// Adds a key at `instant`, or earlier if it is due earlier already.
-    pub(super) fn push_at(&mut self, key: K, instant: Timestamp) {
+    pub(crate) fn push_at(&mut self, key: K, instant: Timestamp) {
         match self.instants.get(&key) {
             Some(earlier) if *earlier <= instant => return,
             Some(later) => drop(self.timers.remove(&(*later, key.clone()))),
@@ -64,12 +64,12 @@ impl<K: Clone + Ord> Queue<K> {
     }
 
     /// Asks to be called at `instant` for what is queued now.
-    pub(super) fn wake_me_at(&mut self, instant: Timestamp) {
+    pub(crate) fn wake_me_at(&mut self, instant: Timestamp) {
         self.wake_me = Some(instant);
     }
 
     /// Queues the keys whose instant has come.
-    pub(super) fn wake(&mut self, now: Timestamp) {
+    pub(crate) fn wake(&mut self, now: Timestamp) {
         self.wake_me = self.wake_me.filter(|instant| *instant > now);
         while let Some((instant, _)) = self.timers.first() {
             if *instant > now {
@@ -82,13 +82,13 @@ impl<K: Clone + Ord> Queue<K> {
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<K> {
+    pub(crate) fn pop(&mut self) -> Option<K> {
         let key = self.news.pop_front().or_else(|| self.late.pop_front())?;
         self.queued.remove(&key);
         Some(key)
     }
 
-    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+    pub(crate) fn wake_at(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(instant, _)| *instant);
         [timer, self.wake_me].into_iter().flatten().min()
     }
