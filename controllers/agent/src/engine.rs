@@ -7,11 +7,13 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use skep_api::container::Mount;
 use skep_api::ident::NodeId;
-use skep_api::node::{Engine as EngineVersion, Platform, Resources};
+use skep_api::node::{Engine as EngineVersion, Platform, Plugins, Resources};
 use skep_api::rollout::Revision;
 use skep_api::task::{Health, HealthState, PortStatus};
 use skep_api::time::Timestamp;
 use skep_api::volume::VolumeSpec;
+
+use crate::generic::Generics;
 
 /// A call of the engine on its way.
 pub type Call<'a, T> = BoxFuture<'a, Result<T, EngineError>>;
@@ -97,6 +99,10 @@ pub struct Owner {
 pub struct Machine {
     /// What it has.
     pub capacity: Resources,
+    /// What it has of generic resources.
+    pub generic: Generics,
+    /// The drivers that its engine has.
+    pub plugins: Plugins,
     /// What it is.
     pub platform: Platform,
     /// What runs its containers.

@@ -8,6 +8,7 @@ mod change;
 pub mod docker;
 pub mod engine;
 mod error;
+pub mod generic;
 mod jobs;
 mod join;
 pub mod labels;

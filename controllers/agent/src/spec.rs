@@ -14,6 +14,7 @@ use skep_api::volume::VolumeSpec;
 use skep_runtime::table::Versioned;
 
 use crate::engine::ContainerSpec;
+use crate::generic;
 use crate::labels;
 use crate::world::World;
 
@@ -58,6 +59,7 @@ pub(crate) fn container(
     };
     let mut env = identity(key, task);
     env.extend(expanded(&revision.task.env, &facts)?);
+    env.extend(generic::env(&task.generic, &revision.task.resources.reservations.generic));
     let hostname = revision.task.hostname.as_deref().map(|text| expand(text, &facts)).transpose()?;
     let mut volumes = BTreeMap::new();
     let mounts = revision.task.mounts.iter().map(|written| mount(written, &facts, revision, &mut volumes));

@@ -6,6 +6,7 @@ mod disk;
 mod error;
 mod hijack;
 mod logs;
+mod plugins;
 mod pull;
 mod signal;
 mod streams;
@@ -24,6 +25,7 @@ use futures::{StreamExt, TryStreamExt};
 use skep_api::time::Timestamp;
 
 use crate::engine::{Call, Container, ContainerSpec, Disk, Engine, EngineError, Image, Meter, Owner, Sights};
+use crate::generic::Generics;
 use crate::labels;
 use crate::policy::Policy;
 use crate::reference::Reference;
@@ -48,6 +50,8 @@ pub struct Docker {
     host: String,
     client: Arc<Mutex<Option<bollard::Docker>>>,
     policy: Arc<Policy>,
+    /// What the machine has beside what the daemon says.
+    generic: Arc<Generics>,
     /// Where the daemon keeps images and containers, as it last said.
     directory: Arc<Mutex<Option<String>>>,
 }
@@ -55,13 +59,26 @@ pub struct Docker {
 impl Docker {
     /// Docker at `host`: `unix:///path` or `tcp://address:port`. Nothing is asked of it yet.
     pub fn new(host: impl Into<String>) -> Self {
-        Self { host: host.into(), client: Arc::default(), policy: Arc::default(), directory: Arc::default() }
+        Self {
+            host: host.into(),
+            client: Arc::default(),
+            policy: Arc::default(),
+            generic: Arc::default(),
+            directory: Arc::default(),
+        }
     }
 
     /// The same, creating only what `policy` lets tasks do; without one, that is what Swarm's may do.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = Arc::new(policy);
+        self
+    }
+
+    /// The same on a machine that has `generic`, whatever the daemon says of those kinds.
+    #[must_use]
+    pub fn with_generic(mut self, generic: Generics) -> Self {
+        self.generic = Arc::new(generic);
         self
     }
 

@@ -4,11 +4,11 @@ use bollard::models::{EventMessage, SystemInfo};
 use bollard::query_parameters::EventsOptions;
 use futures::future;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
-use skep_api::node::{Engine as EngineVersion, Platform, Resources};
+use skep_api::node::{Engine as EngineVersion, Platform, Plugins, Resources};
 use skep_api::quantity::{Cpus, Memory};
 use skep_api::time::Timestamp;
 
-use super::{DEFAULT_HOST, Docker, disk, error, label_filters, sorted};
+use super::{DEFAULT_HOST, Docker, disk, error, label_filters, plugins, sorted};
 use crate::engine::{Engine, EngineError, Machine, Owner, Sight, Sights};
 
 /// The events that change what is seen of a container. A creation is seen by whoever asked for it.
@@ -26,9 +26,10 @@ async fn connect(
     owner: Owner,
 ) -> Result<impl Stream<Item = Result<Sight, EngineError>>, EngineError> {
     let client = docker.client().await?;
-    let info = client.info().await.map_err(error::classify)?;
+    let mut info = client.info().await.map_err(error::classify)?;
     let events = client.events(Some(events_of(&owner, &info))).map_err(error::classify);
-    let all = Sight::All(docker.machine(info), docker.list_owned(&owner).await?);
+    let plugins = docker.plugins(&client, info.plugins.take()).await;
+    let all = Sight::All(docker.machine(info, plugins), docker.list_owned(&owner).await?);
     let changes = events.try_filter_map(move |event| {
         let docker = docker.clone();
         async move { sight(&docker, event).await }
@@ -64,13 +65,17 @@ async fn sight(docker: &Docker, event: EventMessage) -> Result<Option<Sight>, En
 }
 
 impl Docker {
-    fn machine(&self, info: SystemInfo) -> Machine {
+    fn machine(&self, info: SystemInfo, plugins: Plugins) -> Machine {
         self.set_directory(info.docker_root_dir);
+        let mut generic = plugins::generics(info.generic_resources);
+        generic.extend(self.generic.iter().map(|(kind, has)| (kind.clone(), has.clone())));
         Machine {
             capacity: Resources {
                 cpus: Cpus::from_nanos(amount(info.ncpu).saturating_mul(1_000_000_000)),
                 memory: Memory::from_bytes(amount(info.mem_total)),
             },
+            generic,
+            plugins,
             platform: Platform {
                 os: info.os_type.unwrap_or_default(),
                 architecture: go_architecture(info.architecture.unwrap_or_default()),

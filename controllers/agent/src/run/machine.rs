@@ -33,6 +33,8 @@ impl Agent {
             hostname: self.config.hostname.clone(),
             address: self.config.address.clone(),
             capacity: machine.capacity,
+            generic: machine.generic.clone(),
+            plugins: machine.plugins.clone(),
             platform: machine.platform.clone(),
             engine: machine.engine.clone(),
             skep_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -323,3 +323,26 @@ fn swarm_s_labels_win_over_the_template_s_and_the_template_s_variables_over_skep
     assert_eq!(spec.labels["tier"], "front");
     assert_eq!(spec.env["SKEP_SLOT"], "mine");
 }
+
+/// Swarm 4.6: no template forges what the scheduler has claimed.
+#[test]
+fn a_task_is_told_which_generic_resources_it_has() {
+    let mut bench = Bench::new();
+    let mut wanted = task(DesiredState::Running);
+    wanted.generic.insert("GPU".to_owned(), ["uuid1", "uuid3"].map(str::to_owned).into());
+    let at = bench.key.clone();
+    bench.put(&Key::Task(at), wanted);
+    let text = "{service: {stack: default, name: web}, task: {image: 'web:1', env: {DOCKER_RESOURCE_GPU: all}, \
+                resources: {reservations: {generic: {GPU: 2, SSD: 3}}}}}";
+    let key = Key::Revision(task(DesiredState::Running).uid, 1);
+    let Ok(skep_api::object::Object::Revision(revision)) =
+        skep_api::object::Object::decode(&key, text.as_bytes())
+    else {
+        panic!("{text}")
+    };
+    bench.know(&revision);
+    bench.found("web:1", &[]);
+    let Some(Job::Create(spec)) = bench.job() else { panic!("{:?}", bench.plan()) };
+    assert_eq!(spec.env["DOCKER_RESOURCE_GPU"], "uuid1,uuid3");
+    assert_eq!(spec.env["DOCKER_RESOURCE_SSD"], "3");
+}
