@@ -14,7 +14,8 @@ pub enum EvictionReason {
     /// The node no longer meets what the service wants of it. Written by the scheduler.
     Constraint,
     /// Another node suits it better. Written by the scheduler, or by people (`skep rebalance`); deleted by the scheduler, also
-    /// when no move would be for the better any more. The successor comes first, whatever the service's order.
+    /// when no move would be for the better any more, or when the successor has ended: replica tries no second one. The
+    /// successor comes first, whatever the service's order; jobs and global tasks stay.
     Rebalance,
 }
 

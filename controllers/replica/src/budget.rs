@@ -3,6 +3,7 @@
 use skep_api::task::Cause;
 use skep_runtime::tasks::Run;
 
+use crate::evict;
 use crate::scope::Scope;
 use crate::slots::SlotView;
 
@@ -13,6 +14,8 @@ pub(crate) struct Budget {
     down: u32,
     /// How many more slots may begin to leave their node.
     moves: u32,
+    /// Whether a slot has to leave its node: those that only would be better elsewhere wait.
+    is_needed: bool,
 }
 
 impl Budget {
@@ -20,13 +23,14 @@ impl Budget {
     pub(crate) fn new<'a: 'b, 'b>(scope: &Scope<'_>, slots: impl Iterator<Item = &'b SlotView<'a>>) -> Self {
         let parallelism = scope.policy().parallelism;
         let limit = if parallelism == 0 { u32::MAX } else { parallelism };
-        let (mut down, mut moving) = (0_u32, 0_u32);
+        let (mut down, mut moving, mut is_needed) = (0_u32, 0_u32, false);
         for slot in slots {
             let is_down = is_down_by_us(slot);
             down = down.saturating_add(is_down.into());
             moving = moving.saturating_add((is_down || is_leaving(scope, slot)).into());
+            is_needed |= slot.wanted().any(|run| run.is_alive() && evict::must_leave(run));
         }
-        Self { down: limit.saturating_sub(down), moves: limit.saturating_sub(moving) }
+        Self { down: limit.saturating_sub(down), moves: limit.saturating_sub(moving), is_needed }
     }
 
     /// Takes one stop.
@@ -37,6 +41,11 @@ impl Budget {
     /// Takes the beginning of one move.
     pub(crate) fn take_move(&mut self) -> bool {
         take(&mut self.moves)
+    }
+
+    /// Takes the beginning of a move that nobody needs.
+    pub(crate) fn take_better_place(&mut self) -> bool {
+        !self.is_needed && self.take_move()
     }
 }
 
@@ -54,8 +63,12 @@ fn is_down_by_us(slot: &SlotView<'_>) -> bool {
     slot.serving().is_none() && (is_stopping || slot.wanted().any(is_ours))
 }
 
-/// Whether the slot has begun to leave its node: it counts until the old task is told to stop.
+/// Whether the slot has begun to leave its node: it counts until the old task is told to stop. A move that nobody needs has failed
+/// with its task, and holds nothing up.
 fn is_leaving(scope: &Scope<'_>, slot: &SlotView<'_>) -> bool {
     let cast = slot.cast(scope.rollout.revision_of(&slot.slot, &slot.revisions()));
-    cast.next.is_some() && cast.current.is_some_and(|current| current.eviction.is_some())
+    let goes_on = |next: &Run<'_>, current: &Run<'_>| {
+        evict::must_leave(current) || evict::may_move(current) && next.is_alive()
+    };
+    cast.next.zip(cast.current).is_some_and(|(next, current)| goes_on(next, current))
 }

@@ -145,8 +145,11 @@ fn step(scope: &Scope<'_>, slot: &SlotView<'_>, revision: u64, budget: &mut Budg
         (Some(current), None) if current.task.revision != revision => {
             update::stage(scope, slot, current, revision, plan);
         }
-        (Some(current), None) if current.eviction.is_some() => {
+        (Some(current), None) if evict::must_leave(current) => {
             evict::leave(scope, slot, current, budget, plan);
+        }
+        (Some(current), None) if evict::may_move(current) => {
+            evict::move_over(scope, slot, current, budget, plan);
         }
         (Some(_), None) => {}
         (current, Some(next)) if update::is_obsolete(next, current, revision) => {
@@ -154,10 +157,12 @@ fn step(scope: &Scope<'_>, slot: &SlotView<'_>, revision: u64, budget: &mut Budg
             because.extend(current.map(Run::eviction_unchanged));
             plan.write(Change::Stop(Stop::new(next, DesiredState::Shutdown, because)));
         }
+        // A move that failed is not tried again: the request is taken back, and then the task is obsolete.
+        (Some(current), Some(next)) if !next.is_alive() && update::is_move(current, next) => {}
         (current, Some(next)) if !next.is_alive() && current.is_none_or(Run::is_alive) => {
             restart::succeed(scope, slot, next, revision, plan);
         }
-        (_, Some(next)) if next.is_alive() && next.eviction.is_some() => {
+        (_, Some(next)) if next.is_alive() && evict::must_leave(next) => {
             evict::turn_away(scope, slot, next, plan);
         }
         (Some(current), Some(next)) => update::take_over(scope, slot, (current, next), budget, plan),

@@ -11,6 +11,7 @@ use skep_runtime::tasks::Run;
 use crate::budget::Budget;
 use crate::change::{Change, Stop};
 use crate::create::{Origin, carried, create};
+use crate::evict;
 use crate::policy::Tally;
 use crate::restart;
 use crate::scope::Scope;
@@ -56,12 +57,19 @@ pub(crate) fn in_order(scope: &Scope<'_>, cause: Cause, current: &Run<'_>, tally
     }
 }
 
-/// Whether `next` is no longer needed: it has not the right revision, or `current` has and need not leave.
+/// Whether `next` is no longer needed: it has not the right revision, or `current` has and need not leave. One that waits for
+/// `current` to stop was made when it had to: to a better place, the new task goes first.
 pub(crate) fn is_obsolete(next: &Run<'_>, current: Option<&Run<'_>>, revision: u64) -> bool {
     let may_stay = |current: &Run<'_>| {
-        current.is_alive() && current.task.revision == revision && current.eviction.is_none()
+        let is_moved = evict::may_move(current) && !restart::waits_for(next, current);
+        current.is_alive() && current.task.revision == revision && !evict::must_leave(current) && !is_moved
     };
     next.task.revision != revision || current.is_some_and(may_stay)
+}
+
+/// Whether `next` was only made because `current`, which goes on, would be better elsewhere.
+pub(crate) fn is_move(current: &Run<'_>, next: &Run<'_>) -> bool {
+    current.is_alive() && evict::may_move(current) && current.task.revision == next.task.revision
 }
 
 /// The next step of a slot in which `next` is to take over from `current`.
@@ -87,7 +95,7 @@ fn hand_over(
     budget: &mut Budget,
     plan: &mut Plan<Change>,
 ) {
-    let is_hurried = current.eviction.is_some_and(|eviction| eviction.now);
+    let is_hurried = evict::is_hurried(current);
     let earliest = staged.task.start_after.filter(|at| current.is_alive() && *at > scope.at.now);
     if let Some(earliest) = earliest.filter(|_| !is_hurried) {
         plan.look_again_at(earliest);
@@ -117,7 +125,7 @@ fn beside(
     (current, next): (&Run<'_>, &Run<'_>),
     plan: &mut Plan<Change>,
 ) {
-    if current.eviction.is_some_and(|eviction| eviction.now) {
+    if evict::is_hurried(current) {
         let because = [scope.unchanged(), vec![current.eviction_unchanged()]].concat();
         plan.write(Change::Stop(Stop::new(current, DesiredState::Shutdown, because)));
     } else if let Some(obstacle) = obstacle_of(current, next) {
@@ -150,9 +158,9 @@ fn fall_back(
 }
 
 /// What keeps `next` from being placed, if it may go when `current` stops. What a task frees on a node that it has to leave
-/// is of no use to its successor.
+/// is of no use to its successor, and to move it to a better place it is not stopped.
 fn obstacle_of<'a>(current: &Run<'_>, next: &Run<'a>) -> Option<&'a Obstacle> {
-    if current.eviction.is_some() || next.at.place.node().is_some() {
+    if evict::must_leave(current) || is_move(current, next) || next.at.place.node().is_some() {
         return None;
     }
     let mut obstacles = next.status.into_iter().flat_map(|status| &status.value.obstacles);

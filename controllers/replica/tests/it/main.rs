@@ -8,6 +8,7 @@ mod evictions;
 mod global;
 mod jobs;
 mod lives;
+mod moves;
 mod restarts;
 mod rules;
 mod shop;

@@ -22,6 +22,8 @@ pub(crate) struct Rules {
     followed: BTreeMap<TaskName, TaskName>,
     /// Slots whose task served when it was stopped for an update or an eviction, and whose new one does not serve yet.
     taken_down: BTreeSet<Slot>,
+    /// Slots with a task that would have been better elsewhere: two may run in them at once.
+    moved: BTreeSet<Slot>,
     /// Slots of jobs in which a task of this revision ran to its end.
     done: BTreeSet<(Uid, Slot, u64)>,
 }
@@ -34,11 +36,14 @@ impl Rules {
     /// Checks every rule on the world as it is now.
     pub(crate) fn check(&mut self, shop: &Shop) {
         let tasks = shop.tasks();
+        let moved = tasks.iter().filter(|seen| shop.is_rebalanced(seen));
+        self.moved.extend(moved.map(|seen| seen.task.slot.clone()));
         self.check_moves(&tasks);
         self.check_jobs(shop, &tasks);
         if shop.mode() == "replicated" {
             self.check_parallelism(shop, &tasks);
             self.check_order(shop, &tasks);
+            self.check_better_places(shop, &tasks);
         }
         for (slot, tasks) in by_slot(&tasks) {
             self.check_slot(&slot, &tasks);
@@ -135,6 +140,20 @@ impl Rules {
         }
     }
 
+    /// A task that only would be better elsewhere is stopped when another one of its slot serves, whatever the order, unless it
+    /// makes way for another revision.
+    fn check_better_places(&self, shop: &Shop, tasks: &[Seen]) {
+        let slots = by_slot(tasks);
+        for seen in self.stopped(shop, tasks).filter(|seen| shop.is_rebalanced(seen)) {
+            let others =
+                || slots.get(&seen.task.slot).into_iter().flatten().filter(|other| other.at != seen.at);
+            let is_followed = others().any(|other| other.is_serving());
+            let is_updated =
+                others().any(|other| other.is_wanted() && other.task.revision != seen.task.revision);
+            assert!(is_followed || is_updated, "{} was stopped to be moved: {tasks:#?}", seen.at.name);
+        }
+    }
+
     /// The tasks that served, and that are told to stop although people did not ask for it at once.
     fn stopped<'t>(&'t self, shop: &'t Shop, tasks: &'t [Seen]) -> impl Iterator<Item = &'t Seen> {
         let was_serving = |seen: &&Seen| self.before.get(&seen.at.name).is_some_and(Seen::is_serving);
@@ -152,7 +171,8 @@ impl Rules {
             running.iter().any(|older| older.task.revision != newer.task.revision)
                 || matches!(newer.task.cause, Cause::Evict | Cause::Restart)
         };
-        let may_be_two = self.is_start_first && running.last().is_some_and(is_take_over);
+        let may_be_two =
+            (self.is_start_first || self.moved.contains(slot)) && running.last().is_some_and(is_take_over);
         let limit = if may_be_two { 2 } else { 1 };
         assert!(running.len() <= limit, "slot {slot} runs {} times: {tasks:#?}", running.len());
         assert!(staged.count() <= 1, "slot {slot} has two staged tasks: {tasks:#?}");

@@ -209,17 +209,36 @@ impl Shop {
 
     /// Asks that a task leave its node.
     pub(crate) fn evict(&mut self, seen: &Seen, now: bool) -> &mut Self {
+        self.ask(seen, EvictionReason::Drain, now)
+    }
+
+    /// A task would be better elsewhere.
+    pub(crate) fn rebalance(&mut self, seen: &Seen) -> &mut Self {
+        self.ask(seen, EvictionReason::Rebalance, false)
+    }
+
+    pub(crate) fn ask(&mut self, seen: &Seen, reason: EvictionReason, now: bool) -> &mut Self {
         let since = self.scene.now;
-        let eviction = Eviction { reason: EvictionReason::Drain, message: String::new(), since, now };
+        let eviction = Eviction { reason, message: String::new(), since, now };
         self.scene.put(Key::Eviction(seen.at.clone()), eviction);
         self
     }
 
-    pub(crate) fn is_evicted(&self, seen: &Seen) -> Option<bool> {
+    fn eviction(&self, seen: &Seen) -> Option<&Eviction> {
         match self.scene.object(&Key::Eviction(seen.at.clone())) {
-            Some(Object::Eviction(eviction)) => Some(eviction.now),
+            Some(Object::Eviction(eviction)) => Some(eviction),
             _ => None,
         }
+    }
+
+    /// Whether a task has to leave at once, if it has to leave, or would be better elsewhere.
+    pub(crate) fn is_evicted(&self, seen: &Seen) -> Option<bool> {
+        self.eviction(seen).map(|eviction| eviction.now)
+    }
+
+    /// Whether a task would be better elsewhere.
+    pub(crate) fn is_rebalanced(&self, seen: &Seen) -> bool {
+        self.eviction(seen).is_some_and(|eviction| eviction.reason == EvictionReason::Rebalance)
     }
 
     /// Takes a request back.

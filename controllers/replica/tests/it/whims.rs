@@ -36,6 +36,8 @@ enum Whim {
     Edit(u64, Availability, bool),
     /// A task has to leave its node, at once or not.
     Evict(usize, bool),
+    /// A task would be better elsewhere.
+    Rebalance(usize),
     LetStay(usize),
     RollBack,
     Pause,
@@ -117,7 +119,8 @@ fn whim() -> impl Strategy<Value = Whim> {
         1 => (0..4_u32).prop_map(Whim::Recreate),
         2 => (1..4_u64, availabilities, any::<bool>()).prop_map(|(node, wanted, zone)| Whim::Edit(node, wanted, zone)),
         3 => (0..20_usize, prop::bool::weighted(0.3)).prop_map(|(task, now)| Whim::Evict(task, now)),
-        2 => (0..20_usize).prop_map(Whim::LetStay),
+        3 => (0..20_usize).prop_map(Whim::Rebalance),
+        3 => (0..20_usize).prop_map(Whim::LetStay),
         1 => Just(Whim::RollBack),
         1 => Just(Whim::Pause),
     ]
@@ -171,6 +174,12 @@ fn happen(shop: &mut Shop, whim: &Whim) {
             let may = |seen: &crate::shop::Seen| seen.at.place != Place::Pending && !seen.state.is_terminal();
             if let Some(seen) = some(*index).filter(may) {
                 shop.evict(&seen, *now);
+            }
+        }
+        Whim::Rebalance(index) => {
+            let may = |seen: &crate::shop::Seen| seen.at.place != Place::Pending && !seen.state.is_terminal();
+            if let Some(seen) = some(*index).filter(may) {
+                shop.rebalance(&seen);
             }
         }
         Whim::LetStay(index) => {
