@@ -20,8 +20,8 @@ Skep keeps containers running on a fleet of machines: you write what you want, i
   skep logs web -f                 follow what it prints
 
 Verbs: up, down, apply, create, delete, get, describe, set, scale, rollout, wait,
-       events, logs, exec, cp, status, label, drain, pause, activate, validate,
-       schema, completion, controller, agent, version. Of one: skep VERB --help
+       events, logs, exec, cp, status, label, drain, pause, activate, whatif, simulate,
+       validate, schema, completion, controller, agent, version. Of one: skep VERB --help
 ";
 
 /// Keeps containers running on a fleet of machines.
@@ -50,6 +50,9 @@ enum Verb {
     Drain(verb::node::Drain),
     Pause(verb::node::Pause),
     Activate(verb::node::Activate),
+    #[command(name = "whatif")]
+    WhatIf(verb::whatif::WhatIf),
+    Simulate(verb::simulate::Simulate),
     Wait(verb::wait::Wait),
     Events(verb::events::Events),
     Logs(verb::logs::Logs),
@@ -93,6 +96,7 @@ fn run(verb: Option<Verb>, context: &Context) -> Result<ExitCode, Failure> {
         Some(Verb::Version) => output::print(concat!("skep ", env!("CARGO_PKG_VERSION"), "\n"))?,
         Some(Verb::Validate(verb)) => verb.run()?,
         Some(Verb::Schema(verb)) => verb.run()?,
+        Some(Verb::Simulate(verb)) => verb.run(context)?,
         Some(Verb::Completion(verb)) => verb.run(Cli::command())?,
         Some(verb) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -118,6 +122,7 @@ async fn run_async(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Drain(verb) => Box::pin(verb.run(context)).await,
         Verb::Pause(verb) => verb.run(context).await,
         Verb::Activate(verb) => verb.run(context).await,
+        Verb::WhatIf(verb) => verb.run(context).await,
         Verb::Wait(verb) => Box::pin(verb.run(context)).await,
         Verb::Events(verb) => Box::pin(verb.run(context)).await,
         Verb::Logs(verb) => Box::pin(verb.run(context)).await,
@@ -126,7 +131,9 @@ async fn run_async(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Status(verb) => verb.run(context).await,
         Verb::Controller(verb) => verb.run(context).await,
         Verb::Agent(verb) => verb.run(context).await,
-        Verb::Version | Verb::Validate(_) | Verb::Schema(_) | Verb::Completion(_) => Ok(()),
+        Verb::Version | Verb::Validate(_) | Verb::Schema(_) | Verb::Simulate(_) | Verb::Completion(_) => {
+            Ok(())
+        }
     }
 }
 

@@ -62,6 +62,11 @@ impl Cut {
         }
     }
 
+    /// The id of the cluster.
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// The revision.
     pub(crate) fn revision(&self) -> i64 {
         self.revision

@@ -91,6 +91,12 @@ pub(crate) enum Failure {
     /// No node fits, and the time is over.
     #[error("{0}")]
     Unplaceable(String),
+    /// It was asked whether tasks would wait for a node, and so many would.
+    #[error("{} for a node", if *.0 == 1 { "1 task would wait".to_owned() } else { format!("{} tasks would wait", .0) })]
+    WouldWait(usize),
+    /// What was tried on a copy of the cluster cannot be trusted.
+    #[error(transparent)]
+    Sandbox(#[from] crate::sandbox::Broken),
     /// No task runs that could do what is asked.
     #[error("{0}")]
     Idle(String),
@@ -124,6 +130,7 @@ impl Failure {
             | Self::Up(_)
             | Self::Process { .. }
             | Self::File { .. }
+            | Self::Sandbox(_)
             | Self::Idle(_)
             | Self::Unreadable(_)
             | Self::Value(_)
@@ -137,7 +144,7 @@ impl Failure {
             Self::Conflict(_) => 4,
             Self::Timeout { .. } => 5,
             Self::RolloutFailed(_) => 6,
-            Self::Unplaceable(_) => 7,
+            Self::Unplaceable(_) | Self::WouldWait(_) => 7,
             Self::NotFound(_) => 8,
             Self::Interrupted { .. } => 130,
         })
@@ -177,6 +184,8 @@ impl Failure {
                 Some("see the nodes: skep get nodes; a node is reached from its own machine only".to_owned())
             }
             Self::Command(_)
+            | Self::WouldWait(_)
+            | Self::Sandbox(_)
             | Self::Store(_)
             | Self::Process { .. }
             | Self::Name(_)

@@ -11,6 +11,7 @@ mod host;
 mod logs;
 mod output;
 mod progress;
+mod sandbox;
 mod tasks;
 mod terminal;
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use skep_api::code;
 use skep_api::manifest::{self, Source};
+use skep_api::problem::Problem;
 
 fn yaml_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -21,7 +23,10 @@ fn every_example_is_read_without_a_problem() {
     for file in files {
         let source = Source::new(file.display().to_string(), fs::read(&file).unwrap());
         let reading = manifest::read(&[source]);
-        let problems: Vec<String> = reading.problems.iter().map(ToString::to_string).collect();
+        // For `skep simulate` a node's status says what the machine has.
+        let is_simulated = file.parent().is_some_and(|folder| folder.ends_with("simulate"));
+        let counts = |problem: &&Problem| !is_simulated || problem.code != code::STATUS_IGNORED;
+        let problems: Vec<String> = reading.problems.iter().filter(counts).map(ToString::to_string).collect();
         assert!(problems.is_empty(), "{}", problems.concat());
         assert!(!reading.documents.is_empty(), "{} holds objects", file.display());
     }

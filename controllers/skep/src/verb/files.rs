@@ -37,6 +37,14 @@ impl Files {
     pub(crate) fn read(&self) -> Result<Vec<Located<Manifest>>, Failure> {
         read(&self.files)
     }
+
+    /// Only what they contain.
+    ///
+    /// # Errors
+    /// [`Failure::File`], and [`Failure::Argument`] for a directory without manifests.
+    pub(crate) fn sources(&self) -> Result<Vec<Source>, Failure> {
+        sources(&self.files)
+    }
 }
 
 impl OptionalFiles {

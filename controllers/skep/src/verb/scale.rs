@@ -30,10 +30,13 @@ pub(crate) struct Scale {
     wait: WaitArgs,
 }
 
+/// A service and a number of tasks.
 #[derive(Debug, Clone)]
-struct Size {
-    service: String,
-    replicas: u32,
+pub(crate) struct Size {
+    /// The service, as it was typed.
+    pub(crate) service: String,
+    /// The number.
+    pub(crate) replicas: u32,
 }
 
 impl FromStr for Size {

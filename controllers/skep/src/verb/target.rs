@@ -72,6 +72,20 @@ pub(crate) async fn node(store: &Store, name: &str) -> Result<NodeId, Failure> {
     pick(name, &all)
 }
 
+/// The same, among the nodes that were read already.
+///
+/// # Errors
+/// As [`node`].
+pub(crate) fn node_in(cut: &Cut, name: &str) -> Result<NodeId, Failure> {
+    pick(name, &items(Kind::Nodes, cut, Style::default()))
+}
+
+/// That a service is not among what was read, with what might be meant.
+pub(crate) fn nothing_in(cut: &Cut, service: &ServiceRef) -> Failure {
+    let all = items(Kind::Services, cut, Style::default());
+    Failure::NotFound(missing(Kind::Services, Some(&service.stack), service.name.as_str(), &all))
+}
+
 fn pick(name: &str, all: &[Item]) -> Result<NodeId, Failure> {
     let by_id = |item: &&Item| item.name() == name;
     let by_name = |item: &&Item| item.names.iter().any(|known| known == name);

@@ -6,6 +6,7 @@
 )]
 
 mod manifests;
+mod simulate;
 mod words;
 
 use std::io::Write;

@@ -1,0 +1,97 @@
+//! `skep simulate`: plans a cluster that is only described in files, with the planners of the real controllers and without etcd.
+
+mod machine;
+
+use clap::Args;
+use skep_api::code;
+use skep_api::manifest::{self, Located, Manifest, Source};
+use skep_api::problem::Problem;
+use skep_api::time::Timestamp;
+
+use crate::cli::Context;
+use crate::failure::Failure;
+use crate::output::message;
+use crate::sandbox::Sandbox;
+use crate::sandbox::compare::Comparison;
+use crate::sandbox::picture::Picture;
+use crate::sandbox::show::AnswerArgs;
+use crate::verb::files::Files;
+use crate::verb::whatif::join;
+
+/// The id of a cluster that is only described.
+const CLUSTER: &str = "simulation";
+
+/// Plan a cluster that only files describe: what runs where, what waits, and why
+///
+/// Nodes say what the machine has under `status.report.capacity`, as `skep get nodes -o yaml` prints it. Containers start at once
+/// and stay healthy, and runs of jobs end.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skep simulate -f nodes.yaml -f services.yaml
+  skep get nodes -o yaml | skep simulate -f - -f services.yaml --exit-code")]
+pub(crate) struct Simulate {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    answer: AnswerArgs,
+}
+
+impl Simulate {
+    /// Plans what the files describe.
+    pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
+        let compared = simulate(&self.files.sources()?, context.env.now())?;
+        self.answer.give(&compared)
+    }
+}
+
+fn simulate(sources: &[Source], now: Timestamp) -> Result<Comparison, Failure> {
+    let (documents, machines) = read(sources)?;
+    let mut sandbox = Sandbox::empty(CLUSTER, now);
+    for Located { value, .. } in &documents {
+        match value {
+            Manifest::Node { id, spec } => {
+                let machine = machines.iter().find(|machine| machine.node == *id);
+                match machine {
+                    Some(machine) if machine.is_up => {
+                        join(&mut sandbox, id, spec.clone(), machine.report.clone())
+                    }
+                    Some(_) | None => sandbox.put(&value.key(), value.object()),
+                }
+            }
+            Manifest::Service(_) | Manifest::Volume(_) | Manifest::Cluster(_) => {
+                sandbox.put(&value.key(), value.object());
+            }
+        }
+    }
+    sandbox.run()?;
+    sandbox.let_jobs_end();
+    let rest = sandbox.run()?;
+    Ok(Comparison::of(None, rest, Picture::default(), Picture::of(&sandbox)))
+}
+
+/// The objects of all files, and what each node has; everything that is wrong is printed.
+fn read(sources: &[Source]) -> Result<(Vec<Located<Manifest>>, Vec<machine::Machine>), Failure> {
+    let reading = manifest::read(sources);
+    let told = machine::read(sources);
+    // A status of a node is what this is about.
+    let is_heeded = |problem: &Problem| {
+        problem.code == code::STATUS_IGNORED
+            && told.statuses.contains(&(problem.file.clone(), problem.line, problem.column))
+    };
+    let (mut problems, mut machines): (Vec<Problem>, Vec<machine::Machine>) = (Vec::new(), Vec::new());
+    problems.extend(reading.problems.into_iter().filter(|problem| !is_heeded(problem)));
+    for machine in told.machines {
+        match machine {
+            Ok(machine) => machines.push(machine),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.iter().for_each(message::problem);
+    let errors =
+        problems.iter().filter(|problem| problem.severity() == skep_api::problem::Severity::Error).count();
+    if errors > 0 {
+        return Err(Failure::Manifests { errors });
+    }
+    Ok((reading.documents, machines))
+}
