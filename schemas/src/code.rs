@@ -38,14 +38,15 @@ codes! {
     DUPLICATE_OBJECT = "E0201" "Two documents of one set of files describe the same object, or claim the same name."
     DUPLICATE_ITEM = "E0202" "Two items of a list exclude each other, such as two mounts at one path."
     CONFLICT = "E0204" "Two fields do not go together."
-    BAD_CONSTRAINT = "E0205" "A placement constraint does not have the form `key == value` or `key != value`."
+    BAD_CONSTRAINT = "E0205" "A placement constraint does not have one of the forms that there are, such as `key == value` or `key in (a, b)`."
     BAD_IMAGE = "E0206" "The image is not a reference such as nginx:1.27."
     BAD_PATH = "E0207" "A path is not absolute, or holds `..`."
     TOO_SMALL = "E0208" "An amount of CPU or memory is below what a container can be given."
     LIMIT = "E0209" "There are more labels, or longer ones, than allowed."
     BAD_TEMPLATE = "E0210" "A template such as {{.Task.Slot}} is not closed, or names what there is not."
+    BAD_LEVEL = "E0211" "A level of `spread` or of an affinity is no property that nodes have."
     STATUS_IGNORED = "W0301" "A status is written by controllers; what a manifest says of it is ignored."
-    NEVER_MATCHES = "W0302" "A constraint names a property that no node has, so no node will match."
+    NEVER_MATCHES = "W0302" "A constraint names a property or a value that no node has, so no node will match."
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use skep_api::task::{Task, TaskStatus};
 use skep_runtime::plan::{self, Expect, Transaction};
 use skep_runtime::table::Versioned;
 
+use crate::claims::Named;
+
 /// A write of the scheduler.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
@@ -20,6 +22,8 @@ pub enum Change {
         task: TaskRef,
         /// The task as it waits there.
         spec: Versioned<Task>,
+        /// The named generic resources of the node that it gets.
+        claims: Named,
         /// Whether something is said of it there.
         has_status: bool,
         /// The node.
@@ -76,6 +80,7 @@ impl plan::Change for Change {
             Self::Place {
                 task,
                 spec,
+                claims,
                 has_status,
                 node,
                 node_modified,
@@ -91,7 +96,7 @@ impl plan::Change for Change {
                     .created(Key::NodeSession(node.clone()), *session_created)
                     .modified(Key::Service(service.clone()), *service_modified)
                     .delete(pending)
-                    .put(placed, Object::Task(Arc::clone(&spec.value)));
+                    .put(placed, Object::Task(claiming(&spec.value, claims)));
                 if *has_status { move_it.delete(Key::TaskStatus(task.clone())) } else { move_it }
             }
             Self::Explain { task, task_modified, said, status } => {
@@ -126,5 +131,14 @@ impl plan::Change for Change {
                 Transaction::new().modified(key.clone(), *modified).delete(key)
             }
         }
+    }
+}
+
+/// `task` with what it gets of its node's named resources.
+fn claiming(task: &Arc<Task>, claims: &Named) -> Arc<Task> {
+    if task.generic == *claims {
+        Arc::clone(task)
+    } else {
+        Arc::new(Task { generic: claims.clone(), ..(**task).clone() })
     }
 }

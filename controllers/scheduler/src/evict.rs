@@ -17,10 +17,10 @@ use skep_runtime::table::Versioned;
 
 use crate::change::Change;
 use crate::crowd::Crowd;
-use crate::explain::platform_of;
 use crate::node::Node;
 use crate::record::{Record, Request, TaskId, may_move};
 use crate::rules::RuleBook;
+use crate::words::platform_of;
 use crate::world::SchedulerWorld;
 
 /// SwarmKit's error of a task that the enforcer rejects.

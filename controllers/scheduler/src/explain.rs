@@ -1,106 +1,112 @@
-//! Says why no node takes a task: Swarm's sentence, and what is missing on the node that comes nearest.
+//! Says why no node takes a task: Swarm's sentence, what is missing on the nodes that come nearest, and the smallest change
+//! that would help.
 
-use std::fmt;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
-use skep_api::node::{Availability, NodeReport, NodeState};
-use skep_api::quantity::{Cpus, Memory};
-use skep_api::task::Obstacle;
+use skep_api::task::{NEAR_MISSES_MAX, NearMiss, Obstacle, Remedy};
 
 use crate::filter::{Lack, Miss};
 use crate::fleet::Fleet;
 use crate::load::Load;
 use crate::node::{Node, NodeNumber};
 use crate::place::{Home, Placing};
-
-/// Memory that is missing is told in whole MiB, rounded up, so that it is enough.
-const MIB: u128 = 1 << 20;
+use crate::remedy::Search;
+use crate::words;
 
 /// Why no node takes a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Reason {
     /// In Swarm's words.
     pub(crate) error: String,
     /// By filter, the most frequent first.
     pub(crate) obstacles: Vec<Obstacle>,
+    /// What would help.
+    pub(crate) remedy: Option<Remedy>,
 }
 
 /// The kinds of obstacles, in the order of the filters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Availability,
     Cpus,
     Memory,
     Generic,
+    Plugin,
     Constraint,
     Platform,
     HostPort,
     MaxReplicas,
+    Volume,
+    Affinity,
 }
 
 /// The nodes that one kind of obstacle leaves out.
-struct Tally {
+struct Tally<'w> {
     kind: Kind,
     nodes: u32,
-    nearest: (u128, NodeNumber),
-    detail: String,
+    /// Those that come nearest, best first.
+    near: Vec<Near<'w>>,
+}
+
+/// A node, how far it is from passing, and why.
+struct Near<'w> {
+    distance: (u128, NodeNumber),
+    node: &'w Node,
+    miss: Miss<'w>,
 }
 
 /// Why no node takes a task that needs `need`, or less at home.
 pub(crate) fn explain(fleet: &Fleet, placing: &Placing<'_>, need: &Load, home: Option<&Home>) -> Reason {
-    let tallies = tally(fleet.known(), placing, need, home);
-    let error = match in_swarms_words(&tallies).as_str() {
+    let reason = reason(fleet, fleet.known(), placing, need, home);
+    let error = match reason.error.as_str() {
         "" => "no suitable node".to_owned(),
         words => format!("no suitable node ({words})"),
     };
-    Reason { error, obstacles: tallies.into_iter().map(Tally::obstacle).collect() }
+    Reason { error, ..reason }
 }
 
 /// Why `node`, to which a task belongs, does not take it: in Swarm's words, the explanation without "no suitable node".
 pub(crate) fn explain_one(
+    fleet: &Fleet,
     node: (NodeNumber, &Node),
     placing: &Placing<'_>,
     need: &Load,
     home: Option<&Home>,
 ) -> Reason {
-    let tallies = tally(std::iter::once(node), placing, need, home);
-    let error = in_swarms_words(&tallies);
-    Reason { error, obstacles: tallies.into_iter().map(Tally::obstacle).collect() }
+    reason(fleet, std::iter::once(node), placing, need, home)
 }
 
-/// What stands in the way on each of `nodes`, the most frequent first.
-fn tally<'n>(
+/// What stands in the way on each of `nodes`.
+fn reason<'n>(
+    fleet: &Fleet,
     nodes: impl Iterator<Item = (NodeNumber, &'n Node)>,
     placing: &Placing<'_>,
     need: &Load,
     home: Option<&Home>,
-) -> Vec<Tally> {
-    let mut tallies: Vec<Tally> = Vec::new();
-    for (number, node) in nodes {
+) -> Reason {
+    let mut tallies: BTreeMap<Kind, Tally<'_>> = BTreeMap::new();
+    let mut search = Search::new(fleet);
+    for (number, _) in nodes {
         let need = home.filter(|home| home.node == number).map_or(need, |home| &home.need);
-        if let Some(miss) = placing.miss(number, need) {
-            count(&mut tallies, number, node, &miss);
+        let Some(trial) = placing.trial(number, need) else { continue };
+        let misses: Vec<Miss<'_>> = trial.misses().collect();
+        search.consider(&trial, &misses);
+        if let Some(miss) = misses.into_iter().next() {
+            let kind = Kind::of(&miss);
+            let near = Near { distance: (miss.distance(), number), node: trial.node, miss };
+            tallies.entry(kind).or_insert_with(|| Tally::of(kind)).count(near);
         }
     }
-    tallies.sort_by_key(|tally| (std::cmp::Reverse(tally.nodes), tally.kind as u8));
-    tallies
-}
-
-fn count(tallies: &mut Vec<Tally>, number: NodeNumber, node: &Node, miss: &Miss<'_>) {
-    let kind = Kind::of(miss);
-    let nearest = (miss.distance(), number);
-    if let Some(tally) = tallies.iter_mut().find(|tally| tally.kind == kind) {
-        tally.nodes = tally.nodes.saturating_add(1);
-        if nearest < tally.nearest {
-            tally.nearest = nearest;
-            tally.detail = detail(node, miss);
-        }
-    } else {
-        tallies.push(Tally { kind, nodes: 1, nearest, detail: detail(node, miss) });
-    }
+    let mut tallies: Vec<Tally<'_>> = tallies.into_values().collect();
+    tallies.sort_by_key(|tally| (Reverse(tally.nodes), tally.kind));
+    let error = in_swarms_words(&tallies);
+    let obstacles = tallies.into_iter().map(|tally| tally.obstacle(fleet)).collect();
+    Reason { error, obstacles, remedy: Some(search.remedy(need)) }
 }
 
 /// SwarmKit's explanation (`manager/scheduler/pipeline.go`): all resources are one filter to it.
-fn in_swarms_words(tallies: &[Tally]) -> String {
+fn in_swarms_words(tallies: &[Tally<'_>]) -> String {
     let mut filters: Vec<(Kind, u32)> = Vec::new();
     for tally in tallies {
         let is_resource = matches!(tally.kind, Kind::Cpus | Kind::Memory | Kind::Generic);
@@ -110,77 +116,51 @@ fn in_swarms_words(tallies: &[Tally]) -> String {
             None => filters.push((kind, tally.nodes)),
         }
     }
-    filters.sort_by_key(|(kind, nodes)| (std::cmp::Reverse(*nodes), *kind as u8));
+    filters.sort_by_key(|(kind, nodes)| (Reverse(*nodes), *kind));
     let parts: Vec<String> = filters.into_iter().map(|(kind, nodes)| kind.in_swarms_words(nodes)).collect();
     parts.join("; ")
 }
 
-/// What is missing on `node`.
-fn detail(node: &Node, miss: &Miss<'_>) -> String {
-    let name = node.name();
-    match miss {
-        Miss::Closed => format!("{name} {}", closed(node)),
-        Miss::Resources(lack) => format!("{name} needs {lack}"),
-        Miss::Constraints { first, .. } => format!("{name} does not meet {first}"),
-        Miss::Platform => match &node.report {
-            Some(report) => format!("{name} is {}", platform_of(report)),
-            None => format!("{name} has not said what it is"),
-        },
-        Miss::HostPort(port) => {
-            let holder = node.ledger.holder(*port).map_or("another task", |task| task.as_str());
-            let protocol = format!("{:?}", port.1).to_lowercase();
-            format!("{name} has {}/{protocol} in use by {holder}", port.0)
+impl<'w> Tally<'w> {
+    fn of(kind: Kind) -> Self {
+        Self { kind, nodes: 0, near: Vec::new() }
+    }
+
+    fn count(&mut self, near: Near<'w>) {
+        self.nodes = self.nodes.saturating_add(1);
+        let place = self.near.partition_point(|other| other.distance < near.distance);
+        if place < NEAR_MISSES_MAX {
+            self.near.insert(place, near);
+            self.near.truncate(NEAR_MISSES_MAX);
         }
-        Miss::MaxReplicas { has } => format!("{name} has {has} tasks of the service already"),
+    }
+
+    fn obstacle(self, fleet: &Fleet) -> Obstacle {
+        let detail = self.near.first().map(|near| near.detail(fleet)).unwrap_or_default();
+        let near = self.near.iter().map(Near::told).collect();
+        Obstacle { filter: self.kind.name().to_owned(), nodes: self.nodes, detail, near }
     }
 }
 
-impl fmt::Display for Lack {
-    /// Such as `0.5 more CPUs and 96Mi more memory`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cpus = (self.cpus > 0).then(|| format!("{} more CPUs", Cpus::from_nanos(saturate(self.cpus))));
-        let memory = (self.memory > 0).then(|| format!("{} more memory", whole_mib(self.memory)));
-        let generic = self.generic.iter().map(|(kind, count)| format!("{count} more {kind}"));
-        let parts: Vec<String> = cpus.into_iter().chain(memory).chain(generic).collect();
-        f.write_str(&parts.join(" and "))
+impl Near<'_> {
+    fn told(&self) -> NearMiss {
+        NearMiss { node: self.node.name().to_owned(), missing: words::missing(self.node, &self.miss) }
     }
-}
 
-/// What the machine is, as `os/architecture`.
-pub(crate) fn platform_of(report: &NodeReport) -> String {
-    format!("{}/{}", report.platform.os, report.platform.architecture)
-}
-
-fn closed(node: &Node) -> &'static str {
-    match (&node.spec, node.state) {
-        (None, _) => "has a spec that does not decode",
-        (_, NodeState::Unknown) => "has not been heard of yet",
-        (_, NodeState::Unreachable) => "is unreachable",
-        (_, NodeState::Down) => "is down",
-        (Some(spec), NodeState::Ready) => match spec.availability {
-            Availability::Pause => "is paused",
-            Availability::Drain => "is drained",
-            Availability::Active => "has lost its session",
-        },
-    }
-}
-
-fn whole_mib(bytes: u128) -> Memory {
-    Memory::from_bytes(saturate(bytes.div_ceil(MIB).saturating_mul(MIB)))
-}
-
-fn saturate(number: u128) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
-}
-
-impl Tally {
-    fn obstacle(self) -> Obstacle {
-        Obstacle {
-            filter: self.kind.name().to_owned(),
-            nodes: self.nodes,
-            detail: self.detail,
-            near: Vec::new(),
-        }
+    fn detail(&self, fleet: &Fleet) -> String {
+        let meant = match &self.miss {
+            Miss::Constraints { first, .. } => words::guess(fleet, first),
+            Miss::Closed
+            | Miss::Resources(_)
+            | Miss::Plugins { .. }
+            | Miss::Platform
+            | Miss::HostPort(_)
+            | Miss::MaxReplicas { .. }
+            | Miss::Volumes { .. }
+            | Miss::Affinity { .. } => None,
+        };
+        let meant = meant.map(|meant| format!(": did you mean {meant}?")).unwrap_or_default();
+        format!("{} {}{meant}", self.node.name(), words::missing(self.node, &self.miss))
     }
 }
 
@@ -191,10 +171,13 @@ impl Kind {
             Miss::Resources(Lack { memory: 1.., .. }) => Self::Memory,
             Miss::Resources(Lack { cpus: 1.., .. }) => Self::Cpus,
             Miss::Resources(_) => Self::Generic,
+            Miss::Plugins { .. } => Self::Plugin,
             Miss::Constraints { .. } => Self::Constraint,
             Miss::Platform => Self::Platform,
             Miss::HostPort(_) => Self::HostPort,
             Miss::MaxReplicas { .. } => Self::MaxReplicas,
+            Miss::Volumes { .. } => Self::Volume,
+            Miss::Affinity { .. } => Self::Affinity,
         }
     }
 
@@ -204,10 +187,13 @@ impl Kind {
             Self::Cpus => "cpus",
             Self::Memory => "memory",
             Self::Generic => "generic",
+            Self::Plugin => "plugin",
             Self::Constraint => "constraint",
             Self::Platform => "platform",
             Self::HostPort => "host-port",
             Self::MaxReplicas => "max-replicas",
+            Self::Volume => "volume",
+            Self::Affinity => "affinity",
         }
     }
 
@@ -216,10 +202,13 @@ impl Kind {
         match self {
             Self::Availability => format!("{count} not available for new tasks"),
             Self::Cpus | Self::Memory | Self::Generic => format!("insufficient resources on {count}"),
+            Self::Plugin => format!("missing plugin on {count}"),
             Self::Constraint => format!("scheduling constraints not satisfied on {count}"),
             Self::Platform => format!("unsupported platform on {count}"),
             Self::HostPort => format!("host-mode port already in use on {count}"),
             Self::MaxReplicas => "max replicas per node limit exceed".to_owned(),
+            Self::Volume => format!("cannot fulfill requested volume mounts on {count}"),
+            Self::Affinity => format!("affinity not satisfied on {count}"),
         }
     }
 }

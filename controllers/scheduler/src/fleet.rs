@@ -1,11 +1,13 @@
 //! All nodes, with the orders in which the scheduler walks them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_set};
 
 use skep_api::ident::{NodeId, Uid};
 
 use crate::demands::Demands;
+use crate::faults::Faults;
 use crate::ledger::Edited;
+use crate::lookup::Lookup;
 use crate::node::{Node, NodeNumber};
 use crate::record::{Record, TaskId};
 use crate::subject::Group;
@@ -13,42 +15,76 @@ use crate::subject::Group;
 /// How many active tasks of one service are on each node that has any.
 pub(crate) type Counts = BTreeMap<NodeNumber, u32>;
 
+/// The place of an open node in an order, the emptiest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spot {
+    /// [`Node::fullness`], in an order in which that matters.
+    pub(crate) fullness: u32,
+    /// Active tasks.
+    pub(crate) tasks: u32,
+    pub(crate) node: NodeNumber,
+}
+
+/// Open nodes in an order.
+pub(crate) type Spots<'w> = btree_set::Iter<'w, Spot>;
+
 /// All nodes and the indices over them.
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
-    nodes: BTreeMap<NodeNumber, Node>,
+    nodes: Vec<Option<Node>>,
+    /// Places of nodes that are gone.
+    vacant: Vec<u32>,
+    numbers: BTreeMap<u64, NodeNumber>,
     /// Open nodes, those with the fewest active tasks first.
-    by_load: BTreeSet<(u32, NodeNumber)>,
-    services: BTreeMap<Uid, Counts>,
+    by_tasks: BTreeSet<Spot>,
+    /// Open nodes, those of which the least is set aside first.
+    by_fullness: BTreeSet<Spot>,
+    services: Lookup<Uid, Counts>,
     /// Where each placed task is.
-    homes: BTreeMap<TaskId, NodeNumber>,
+    homes: Lookup<TaskId, NodeNumber>,
+    /// Where tasks have failed.
+    pub(crate) faults: Faults,
 }
 
 impl Fleet {
     /// The node `number`.
     pub(crate) fn node(&self, number: NodeNumber) -> Option<&Node> {
-        self.nodes.get(&number)
+        self.nodes.get(number.place()).and_then(Option::as_ref)
+    }
+
+    /// The number of the node `id`, if anything is known of it.
+    pub(crate) fn number(&self, id: &NodeId) -> Option<NodeNumber> {
+        self.numbers.get(&NodeNumber::id(id)).copied()
     }
 
     /// The node `id`.
     pub(crate) fn find(&self, id: &NodeId) -> Option<(NodeNumber, &Node)> {
-        let number = NodeNumber::from(id);
+        let number = self.number(id)?;
         self.node(number).map(|node| (number, node))
     }
 
     /// Every node of which anything is known, in the order of the ids.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &NodeId> {
-        self.nodes.values().map(|node| &node.id)
+        self.all().map(|(_, node)| &node.id)
     }
 
     /// Every node that there is, in the order of the ids.
     pub(crate) fn known(&self) -> impl Iterator<Item = (NodeNumber, &Node)> {
-        self.nodes.iter().filter(|(_, node)| node.is_known).map(|(number, node)| (*number, node))
+        self.all().filter(|(_, node)| node.is_known)
     }
 
-    /// Open nodes with their numbers of active tasks, fewest first.
-    pub(crate) fn by_load(&self) -> impl Iterator<Item = (u32, NodeNumber)> {
-        self.by_load.iter().copied()
+    fn all(&self) -> impl Iterator<Item = (NodeNumber, &Node)> {
+        self.numbers.values().filter_map(|number| self.node(*number).map(|node| (*number, node)))
+    }
+
+    /// Open nodes, those with the fewest active tasks first.
+    pub(crate) fn by_tasks(&self) -> Spots<'_> {
+        self.by_tasks.iter()
+    }
+
+    /// Open nodes, those of which the least is set aside first, then those with the fewest active tasks.
+    pub(crate) fn by_fullness(&self) -> Spots<'_> {
+        self.by_fullness.iter()
     }
 
     /// Where the tasks of `service` are.
@@ -67,21 +103,52 @@ impl Fleet {
         self.homes.get(id).copied()
     }
 
-    /// Changes what is known of the node `id`, and its place in the order with it.
-    pub(crate) fn change<R>(&mut self, id: &NodeId, edit: impl FnOnce(&mut Node) -> R) -> R {
-        let number = NodeNumber::from(id);
-        let node = self.nodes.entry(number).or_insert_with(|| Node::new(id.clone()));
-        let before = node.opening().map(|_| (node.ledger.load().active, number));
-        let outcome = edit(node);
-        let after = node.opening().map(|_| (node.ledger.load().active, number));
+    /// Changes what is known of the node `id`, and its places in the orders with it.
+    pub(crate) fn change<R>(&mut self, id: &NodeId, edit: impl FnOnce(NodeNumber, &mut Node) -> R) -> R {
+        let number = self.enter(id);
+        let slot = self.nodes.get_mut(number.place());
+        let node = slot.and_then(Option::as_mut);
+        // `enter` has just made it.
+        let Some(node) = node else { return edit(number, &mut Node::new(id.clone())) };
+        let before = spots(number, node);
+        let outcome = edit(number, node);
+        let after = spots(number, node);
         if node.is_forgotten() {
-            self.nodes.remove(&number);
+            self.leave(number);
         }
-        if before != after {
-            before.map(|place| self.by_load.remove(&place));
-            after.map(|place| self.by_load.insert(place));
+        if before.0 != after.0 {
+            before.0.map(|spot| self.by_tasks.remove(&spot));
+            after.0.map(|spot| self.by_tasks.insert(spot));
+        }
+        if before.1 != after.1 {
+            before.1.map(|spot| self.by_fullness.remove(&spot));
+            after.1.map(|spot| self.by_fullness.insert(spot));
         }
         outcome
+    }
+
+    fn enter(&mut self, id: &NodeId) -> NodeNumber {
+        if let Some(number) = self.number(id) {
+            return number;
+        }
+        let place = self.vacant.pop().unwrap_or_else(|| {
+            self.nodes.push(None);
+            u32::try_from(self.nodes.len().saturating_sub(1)).unwrap_or(u32::MAX)
+        });
+        let number = NodeNumber::new(id, place);
+        if let Some(slot) = self.nodes.get_mut(number.place()) {
+            *slot = Some(Node::new(id.clone()));
+        }
+        self.numbers.insert(NodeNumber::id(id), number);
+        number
+    }
+
+    fn leave(&mut self, number: NodeNumber) {
+        let gone = self.nodes.get_mut(number.place()).and_then(Option::take);
+        if let Some(node) = gone {
+            self.numbers.remove(&NodeNumber::id(&node.id));
+            self.vacant.extend(u32::try_from(number.place()));
+        }
     }
 
     /// Changes what is known of the task `id` on `node`. Returns whether something was set free.
@@ -92,14 +159,17 @@ impl Fleet {
         demands: &Demands,
         edit: impl FnOnce(&mut Record),
     ) -> bool {
-        let number = NodeNumber::from(node);
-        let edited = self.change(node, |node| node.ledger.edit(id, demands, edit));
+        let (number, edited) =
+            self.change(node, |number, node| (number, node.ledger.edit(id, demands, edit)));
         if let Some(task) = &edited.task {
             self.count(&task.uid, number, &edited);
+            if edited.end_before != edited.end_now {
+                self.faults.set_end(id, &Group::of(task), number, edited.end_now);
+            }
         }
         if edited.is_there && !edited.was_there {
             self.homes.insert(id.clone(), number);
-        } else if edited.was_there && !edited.is_there && self.homes.get(id) == Some(&number) {
+        } else if edited.was_there && !edited.is_there && self.home(id) == Some(number) {
             self.homes.remove(id);
         }
         edited.is_freed
@@ -111,14 +181,14 @@ impl Fleet {
             let ids = node.ledger.tasks_of(group);
             ids.into_iter().map(|id| (node.id.clone(), id)).collect::<Vec<_>>()
         };
-        self.nodes.values().flat_map(on).collect()
+        self.all().flat_map(|(_, node)| on(node)).collect()
     }
 
     fn count(&mut self, service: &Uid, number: NodeNumber, edited: &Edited) {
         if edited.active_before == edited.active_now {
             return;
         }
-        if !self.services.contains_key(service) {
+        if !self.services.has(service) {
             self.services.insert(service.clone(), Counts::new());
         }
         let Some(counts) = self.services.get_mut(service) else { return };
@@ -131,4 +201,13 @@ impl Fleet {
             }
         }
     }
+}
+
+/// The places of `node` in the two orders, if it is open.
+fn spots(number: NodeNumber, node: &Node) -> (Option<Spot>, Option<Spot>) {
+    if node.opening().is_none() {
+        return (None, None);
+    }
+    let by_tasks = Spot { fullness: 0, tasks: node.ledger.load().active, node: number };
+    (Some(by_tasks), Some(Spot { fullness: node.fullness(None), ..by_tasks }))
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use skep_api::ident::TaskName;
-use skep_api::task::Task;
+use skep_api::task::{Task, TaskState};
 
 use crate::demands::Demands;
 use crate::load::{HostPort, Load};
@@ -25,6 +25,9 @@ pub(crate) struct Edited {
     /// How many tasks counted before, and count now.
     pub(crate) active_before: u32,
     pub(crate) active_now: u32,
+    /// How it had ended before, and has ended now.
+    pub(crate) end_before: Option<TaskState>,
+    pub(crate) end_now: Option<TaskState>,
     /// Whether the task held something else before.
     pub(crate) is_freed: bool,
 }
@@ -87,7 +90,9 @@ impl Ledger {
         let active_before = self.load.active;
         let record = self.records.entry(id.clone()).or_default();
         let old = record.task.as_ref().map(|task| Arc::clone(&task.value));
+        let end_before = record.end();
         edit(record);
+        let end_now = record.end();
         if let (None, Some(task)) = (&record.share, &record.task) {
             record.share = demands.of(task).cloned();
         }
@@ -108,7 +113,8 @@ impl Ledger {
         if is_empty {
             self.records.remove(id);
         }
-        Edited { task, was_there, is_there, active_before, active_now: self.load.active, is_freed }
+        let active_now = self.load.active;
+        Edited { task, was_there, is_there, active_before, active_now, end_before, end_now, is_freed }
     }
 
     /// What a new task with the load `load` would take in addition, if it were staged beside `beside`.
@@ -180,7 +186,7 @@ impl Ledger {
         let holding = self.records.get(id).and_then(|record| record.holding.as_ref());
         holding
             .filter(|holding| holding.beside.is_none())
-            .map(|holding| holding.load.clone())
+            .map(|holding| (*holding.load).clone())
             .unwrap_or_default()
     }
 

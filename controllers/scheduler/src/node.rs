@@ -6,10 +6,16 @@ use skep_api::node::{Availability, NodeReport, NodeSpec, NodeState, display_name
 use skep_runtime::table::Versioned;
 
 use crate::ledger::Ledger;
+use crate::load::Load;
 
-/// A node's id as the number that it is in base 36: it sorts like the id and is copied for nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NodeNumber(u64);
+/// A node of the fleet: it sorts like the node's id, finds the node at once, and is copied for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeNumber {
+    /// The id as the number that it is in base 36.
+    id: u64,
+    /// Where the fleet keeps it.
+    place: u32,
+}
 
 /// What is known of a node.
 #[derive(Debug)]
@@ -30,6 +36,9 @@ pub(crate) struct Node {
     pub(crate) ledger: Ledger,
 }
 
+/// How many steps of fullness a node has.
+const FULL: u128 = 1 << 20;
+
 /// What a placement on a node stands on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening<'a> {
@@ -37,14 +46,21 @@ pub(crate) struct Opening<'a> {
     pub(crate) session_created: i64,
 }
 
-impl From<&NodeId> for NodeNumber {
-    fn from(id: &NodeId) -> Self {
+impl NodeNumber {
+    /// The node `id`, kept at `place`.
+    pub(crate) fn new(id: &NodeId, place: u32) -> Self {
+        Self { id: Self::id(id), place }
+    }
+
+    /// The number that `id` is in base 36.
+    pub(crate) fn id(id: &NodeId) -> u64 {
         let digit = |byte: u8| char::from(byte).to_digit(36).unwrap_or(0);
-        Self(
-            id.as_str()
-                .bytes()
-                .fold(0, |sum: u64, byte| sum.wrapping_mul(36).wrapping_add(digit(byte).into())),
-        )
+        id.as_str().bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(36).wrapping_add(digit(byte).into()))
+    }
+
+    /// Where the fleet keeps it.
+    pub(crate) fn place(self) -> usize {
+        usize::try_from(self.place).unwrap_or(usize::MAX)
     }
 }
 
@@ -79,6 +95,22 @@ impl Node {
             && self.ledger.is_empty()
     }
 
+    /// Which part of its cpus or memory would be set aside, whichever is more, with `more` beside what its tasks hold: 0 to
+    /// 2^20, and beyond if it is overfull. A machine of which nothing was measured is empty.
+    pub(crate) fn fullness(&self, more: Option<&Load>) -> u32 {
+        let Some(report) = &self.report else { return 0 };
+        let part = |held: u128, has: u64| {
+            if held == 0 || has == 0 {
+                return 0;
+            }
+            u32::try_from(held.saturating_mul(FULL) / u128::from(has)).unwrap_or(u32::MAX)
+        };
+        let load = self.ledger.load();
+        let (cpus, memory) = more.map_or((0, 0), |more| (more.cpus, more.memory));
+        let cpus = part(load.cpus.saturating_add(cpus), report.capacity.cpus.as_nanos());
+        cpus.max(part(load.memory.saturating_add(memory), report.capacity.memory.as_bytes()))
+    }
+
     /// What constraints look at.
     pub(crate) fn facts<'a>(&'a self, spec: &'a NodeSpec) -> NodeFacts<'a> {
         NodeFacts { id: &self.id, spec, report: self.report.as_deref() }
@@ -99,7 +131,7 @@ mod tests {
         let mut ids: Vec<NodeId> =
             [0, 1, 35, 36, u64::MAX, 4_738_381_338_321_616_895].map(NodeId::from_random).into();
         ids.sort();
-        let numbers: Vec<NodeNumber> = ids.iter().map(NodeNumber::from).collect();
+        let numbers: Vec<NodeNumber> = ids.iter().map(|id| NodeNumber::new(id, 0)).collect();
         assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
     }
 }

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use skep_api::key::TaskRef;
-use skep_api::task::{Task, TaskState, TaskStatus};
-use skep_api::time::Timestamp;
+use skep_api::task::{TaskState, TaskStatus};
+use skep_api::time::{Span, Timestamp};
 use skep_runtime::controller::Moment;
-use skep_runtime::plan::{Expect, Plan};
-use skep_runtime::table::Versioned;
+use skep_runtime::plan::Plan;
 
 use crate::change::Change;
+use crate::claims::Claims;
 use crate::explain::{Reason, explain, explain_one};
 use crate::load::Load;
-use crate::node::Node;
-use crate::place::Placing;
+use crate::node::NodeNumber;
+use crate::pending::Waiter;
+use crate::place::{Placing, Terms, fits};
 use crate::record;
 use crate::rules::{Rules, Ruling};
 use crate::subject::Group;
@@ -21,6 +21,9 @@ use crate::world::SchedulerWorld;
 
 /// SwarmKit's message of a task that waits (`manager/allocator/network.go`).
 const WAITS: &str = "pending task scheduling";
+
+/// How long what people are told of a task that waits may be out of date. A node that the task fits wakes it at once.
+const REFRESH: Span = Span::from_secs(5);
 
 /// What the tasks of a group ask for.
 #[derive(Clone, Copy)]
@@ -42,19 +45,28 @@ pub(crate) fn plan(world: &SchedulerWorld, group: &Group, at: Moment) -> Plan<Ch
     let Some(ruling) = world.rules.of(&group.service) else { return plan };
     match Ask::of(world, group, ruling) {
         Ok(ask) => {
-            place_all(world, ask, &mut plan);
+            place_all(world, ask, at.now, &mut plan);
             if plan.changes.is_empty() {
                 explain_all(world, ask, at.now, &mut plan);
+                plan.look_again_at(at.now.after(REFRESH));
             }
         }
         Err(error) => {
-            let reason = Arc::new(waiting(Reason { error, obstacles: Vec::new() }, at.now));
-            for (key, task) in world.pending.tasks(group) {
-                tell(world, key, task, &reason, &mut plan);
+            let reason = Arc::new(waiting(Reason { error, ..Reason::default() }, at.now));
+            for waiter in world.pending.tasks(group) {
+                tell(waiter, &reason, &mut plan);
             }
         }
     }
     plan
+}
+
+/// Whether a task of `group` may fit `node`: what waits is woken by the nodes that it may fit.
+pub(crate) fn may_fit(world: &SchedulerWorld, group: &Group, node: NodeNumber) -> bool {
+    let ask = world.rules.of(&group.service).map(|ruling| Ask::of(world, group, ruling));
+    let Some(Ok(ask)) = ask else { return false };
+    // One that is staged beside the task that it replaces needs less.
+    world.pending.has_staged(group) || fits(&world.fleet, ask.terms(world, Timestamp::default()), node)
 }
 
 impl<'w> Ask<'w> {
@@ -63,59 +75,63 @@ impl<'w> Ask<'w> {
         Ok(Self { group, share: world.demands.of_group(group)?, rules, ruling })
     }
 
-    fn placing(&self, world: &'w SchedulerWorld) -> Placing<'w> {
-        Placing::new(&world.fleet, self.group, self.share, self.rules)
+    fn placing(&self, world: &'w SchedulerWorld, now: Timestamp) -> Placing<'w> {
+        Placing::new(&world.fleet, self.terms(world, now))
     }
-}
 
-fn place_all(world: &SchedulerWorld, ask: Ask<'_>, plan: &mut Plan<Change>) {
-    let mut placing = ask.placing(world);
-    for (key, task) in world.pending.tasks(ask.group) {
-        let node = placing.place(key, task);
-        if let Some(change) = node.and_then(|node| placed(world, ask.ruling, key, task, node)) {
-            plan.write(change);
+    fn terms(&self, world: &'w SchedulerWorld, now: Timestamp) -> Terms<'w> {
+        let Self { group, share, rules, ruling } = *self;
+        Terms {
+            group,
+            share,
+            rules,
+            fittings: world.demands.fittings(group),
+            service: &ruling.service,
+            book: &world.rules,
+            strategy: world.settings.strategy,
+            now,
         }
     }
 }
 
-fn placed(
-    world: &SchedulerWorld,
-    ruling: &Ruling,
-    key: &TaskRef,
-    task: &Versioned<Task>,
-    node: &Node,
-) -> Option<Change> {
-    let opening = node.opening()?;
-    Some(Change::Place {
-        task: key.clone(),
-        spec: task.clone(),
-        has_status: world.pending.statuses().has(key),
-        node: node.id.clone(),
-        node_modified: opening.spec.stamp.modified,
-        session_created: opening.session_created,
-        service: ruling.service.clone(),
-        service_modified: ruling.modified,
-    })
+fn place_all(world: &SchedulerWorld, ask: Ask<'_>, now: Timestamp, plan: &mut Plan<Change>) {
+    let mut placing = ask.placing(world, now);
+    let mut claims = Claims::default();
+    for waiter in world.pending.tasks(ask.group) {
+        let Some(choice) = placing.place(&waiter.key, &waiter.task) else { continue };
+        let Some(opening) = choice.node.opening() else { continue };
+        plan.write(Change::Place {
+            task: waiter.key.clone(),
+            spec: waiter.task.clone(),
+            claims: claims.claim(choice.node, ask.share, choice.replaced.as_ref()),
+            has_status: waiter.said.is_something(),
+            node: choice.node.id.clone(),
+            node_modified: opening.spec.stamp.modified,
+            session_created: opening.session_created,
+            service: ask.ruling.service.clone(),
+            service_modified: ask.ruling.modified,
+        });
+    }
 }
 
 /// Tasks of a group have the same reason, but for those that could be staged beside the task that they replace, and those
 /// that belong to a node.
 fn explain_all(world: &SchedulerWorld, ask: Ask<'_>, now: Timestamp, plan: &mut Plan<Change>) {
-    let (placing, fleet) = (ask.placing(world), &world.fleet);
+    let (placing, fleet) = (ask.placing(world, now), &world.fleet);
     let mut shared = None;
-    for (key, task) in world.pending.tasks(ask.group) {
-        let home = placing.home(key, task);
+    for waiter in world.pending.tasks(ask.group) {
+        let home = placing.home(&waiter.key, &waiter.task);
         let reason = || Arc::new(waiting(explain(fleet, &placing, ask.share, home.as_ref()), now));
-        let status = match (record::own_node(task), &home) {
+        let status = match (record::own_node(&waiter.task), &home) {
             (Some(only), _) => {
                 // If its node was removed, the task is about to go.
                 let Some(node) = fleet.find(only).filter(|(_, node)| node.is_known) else { continue };
-                Arc::new(waiting(explain_one(node, &placing, ask.share, home.as_ref()), now))
+                Arc::new(waiting(explain_one(fleet, node, &placing, ask.share, home.as_ref()), now))
             }
             (None, Some(_)) => reason(),
             (None, None) => Arc::clone(shared.get_or_insert_with(reason)),
         };
-        tell(world, key, task, &status, plan);
+        tell(waiter, &status, plan);
     }
 }
 
@@ -133,30 +149,23 @@ fn waiting(reason: Reason, since: Timestamp) -> TaskStatus {
         container: None,
         ports: Vec::new(),
         obstacles: reason.obstacles,
-        remedy: None,
+        remedy: reason.remedy,
     }
 }
 
 /// Writes `status`, unless the same is said already. People are told once per group.
-fn tell(
-    world: &SchedulerWorld,
-    key: &TaskRef,
-    task: &Versioned<Task>,
-    status: &Arc<TaskStatus>,
-    plan: &mut Plan<Change>,
-) {
-    let said = world.pending.statuses().get(key);
-    if said.is_some_and(|said| TaskStatus { since: status.since, ..(*said.value).clone() } == **status) {
+fn tell(waiter: &Waiter, status: &Arc<TaskStatus>, plan: &mut Plan<Change>) {
+    let said = waiter.said.status.as_deref();
+    if said.is_some_and(|said| TaskStatus { since: status.since, ..said.clone() } == **status) {
         return;
     }
     if let (true, Some(error)) = (plan.notes.is_empty(), &status.error) {
-        plan.warn(format!("Service/{}", task.service), "NoSuitableNode", error.clone());
+        plan.warn(format!("Service/{}", waiter.task.service), "NoSuitableNode", error.clone());
     }
-    let invalid = world.pending.statuses().invalid(key).map(|(_, stamp)| Expect::Modified(stamp.modified));
     plan.write(Change::Explain {
-        task: key.clone(),
-        task_modified: task.stamp.modified,
-        said: said.map(Versioned::modified).or(invalid).unwrap_or(Expect::Absent),
+        task: waiter.key.clone(),
+        task_modified: waiter.task.stamp.modified,
+        said: waiter.said.expect(),
         status: Arc::clone(status),
     });
 }

@@ -12,10 +12,11 @@ use skep_runtime::table::Versioned;
 use crate::load::Load;
 
 /// A task wherever it is: its stack and its name, which never returns.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TaskId {
-    stack: Stack,
+    /// It comes first, because names differ and stacks seldom do.
     pub(crate) name: TaskName,
+    stack: Stack,
 }
 
 /// A request that the task leave its node.
@@ -47,7 +48,7 @@ pub(crate) struct Record {
 /// What a task holds of its node until it has ended.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Holding {
-    pub(crate) load: Load,
+    pub(crate) load: Arc<Load>,
     /// The task beside which it is staged.
     pub(crate) beside: Option<TaskId>,
 }
@@ -55,7 +56,12 @@ pub(crate) struct Holding {
 impl TaskId {
     /// The task that the key `task` is about.
     pub(crate) fn of(task: &TaskRef) -> Self {
-        Self { stack: task.stack.clone(), name: task.name.clone() }
+        Self::named(&task.stack, &task.name)
+    }
+
+    /// The task `name` of `stack`.
+    pub(crate) fn named(stack: &Stack, name: &TaskName) -> Self {
+        Self { stack: stack.clone(), name: name.clone() }
     }
 
     /// Its key on `node`.
@@ -72,8 +78,7 @@ impl TaskId {
             DesiredState::Running | DesiredState::Complete => false,
             DesiredState::Shutdown | DesiredState::Remove => state < TaskState::Starting,
         };
-        let name = task.replaces.as_ref().filter(|_| is_staged)?;
-        Some(Self { stack: stack.clone(), name: name.clone() })
+        task.replaces.as_ref().filter(|_| is_staged).map(|name| Self::named(stack, name))
     }
 }
 
@@ -84,8 +89,12 @@ impl Record {
         if self.has_ended() {
             return None;
         }
-        let mut load = self.share.as_ref().map(|share| (**share).clone()).unwrap_or_default();
-        load.active = u32::from(task.desired <= DesiredState::Complete);
+        let is_active = task.desired <= DesiredState::Complete;
+        let load = match &self.share {
+            Some(share) if is_active => Arc::clone(share),
+            Some(share) => Arc::new(Load { active: 0, ..(**share).clone() }),
+            None => Arc::new(Load { active: u32::from(is_active), ..Load::default() }),
+        };
         Some(Holding { load, beside: TaskId::staged_beside(&id.stack, task, self.observed()) })
     }
 
@@ -98,6 +107,11 @@ impl Record {
     /// Whether nothing of the task is left to move: it has ended, or its key is gone.
     pub(crate) fn is_over(&self) -> bool {
         self.has_ended() || self.task.is_none() && !self.is_damaged
+    }
+
+    /// How the task has ended, if it has and is still remembered.
+    pub(crate) fn end(&self) -> Option<TaskState> {
+        self.state.filter(|state| state.is_terminal() && self.task.is_some())
     }
 
     /// Whether there is nothing left to remember.

@@ -4,7 +4,7 @@ use skep_api::ident::{NodeId, Uid};
 use skep_api::task::Task;
 
 /// The tasks of one service and revision.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group {
     /// The service.
     pub service: Uid,

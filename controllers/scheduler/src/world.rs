@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use skep_api::cluster::{ClusterPlacement, ClusterSpec};
 use skep_api::eviction::Eviction;
 use skep_api::ident::NodeId;
 use skep_api::key::{Key, Place, ServiceRef, TaskRef};
@@ -15,6 +16,7 @@ use crate::evict;
 use crate::fleet::Fleet;
 use crate::node::Node;
 use crate::pending::Pending;
+use crate::plan;
 use crate::record::{Record, Request, TaskId};
 use crate::rules::RuleBook;
 use crate::subject::{Group, Subject};
@@ -27,6 +29,8 @@ pub struct SchedulerWorld {
     pub(crate) fleet: Fleet,
     pub(crate) demands: Demands,
     pub(crate) rules: RuleBook,
+    /// What holds for services that do not say otherwise.
+    pub(crate) settings: ClusterPlacement,
     /// Groups with a placed task that did not find its revision.
     unaccounted: BTreeSet<Group>,
 }
@@ -42,7 +46,7 @@ impl World for SchedulerWorld {
     fn apply(&mut self, key: &Key, entry: Option<&Entry>) -> Vec<Subject> {
         match key {
             Key::Task(task) => match &task.place {
-                Place::Pending => waiting(self.pending.set_task(task, entry)),
+                Place::Pending => self.set_pending(task, entry),
                 Place::Node(node) => self.set_task(node, task, entry),
             },
             Key::TaskStatus(task) => match &task.place {
@@ -67,9 +71,17 @@ impl World for SchedulerWorld {
             Key::NodeSession(node) => {
                 self.change_node(node, |node| node.session_created = entry.map(|entry| entry.stamp.created))
             }
-            Key::NodeStatus(node) => self.change_node(node, |node| {
-                node.state = typed::<NodeStatus>(entry).map(|status| status.state).unwrap_or_default();
-            }),
+            // It is written every few seconds, for what people see in it.
+            Key::NodeStatus(node) => {
+                let state = typed::<NodeStatus>(entry).map(|status| status.state).unwrap_or_default();
+                let is_same = self.fleet.find(node).is_some_and(|(_, node)| node.state == state);
+                if is_same { Vec::new() } else { self.change_node(node, |node| node.state = state) }
+            }
+            Key::Cluster => {
+                self.settings =
+                    typed::<ClusterSpec>(entry).map(|cluster| cluster.placement).unwrap_or_default();
+                self.all()
+            }
             _ => Vec::new(),
         }
     }
@@ -113,8 +125,26 @@ impl SchedulerWorld {
     }
 
     fn change_node(&mut self, node: &NodeId, edit: impl FnOnce(&mut Node)) -> Vec<Subject> {
-        self.fleet.change(node, edit);
-        self.all_waiting()
+        self.fleet.change(node, |_, node| edit(node));
+        self.wake(node)
+    }
+
+    /// The groups that wait and that `node` takes as it is now. What the others are told is refreshed in time.
+    fn wake(&self, node: &NodeId) -> Vec<Subject> {
+        let Some(number) = self.fleet.number(node) else { return Vec::new() };
+        let groups = self.pending.groups().filter(|group| plan::may_fit(self, group, number));
+        groups.cloned().map(Subject::Waiting).collect()
+    }
+
+    fn set_pending(&mut self, at: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
+        if let Some(old) = self.pending.waiter(at) {
+            self.fleet.faults.remove_successor(at, &old.task);
+        }
+        let new = typed::<Task>(entry);
+        if let Some(task) = &new {
+            self.fleet.faults.add_successor(at, task);
+        }
+        waiting(self.pending.set_task(at, new))
     }
 
     /// What tasks on the node are judged by has changed.
@@ -125,18 +155,26 @@ impl SchedulerWorld {
     }
 
     /// A task that does not decode keeps what it held: its container is still there.
-    fn set_task(&mut self, node: &NodeId, task: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
+    fn set_task(&mut self, node: &NodeId, at: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
         if entry.is_some_and(|entry| entry.value.is_err()) {
-            return self.edit_task(node, task, |record| record.is_damaged = true);
+            return self.edit_task(node, at, |record| record.is_damaged = true);
         }
         let new = typed::<Task>(entry);
         if let Some(task) = new.as_ref().filter(|task| self.demands.of(task).is_none()) {
             self.unaccounted.insert(Group::of(task));
         }
-        self.edit_task(node, task, |record| {
-            record.task = new;
+        if let Some(task) = &new {
+            self.fleet.faults.add_successor(at, task);
+        }
+        let mut old = None;
+        let touched = self.edit_task(node, at, |record| {
+            old = std::mem::replace(&mut record.task, new);
             record.is_damaged = false;
-        })
+        });
+        if let (None, Some(old)) = (entry, old) {
+            self.fleet.faults.remove_successor(at, &old);
+        }
+        touched
     }
 
     fn set_status(&mut self, node: &NodeId, task: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
@@ -151,7 +189,7 @@ impl SchedulerWorld {
         });
         let mut touched = self.edit_task(node, task, |record| record.eviction = request);
         // Whether those who wait may be staged beside it depends on this.
-        touched.extend(self.all_waiting());
+        touched.extend(self.wake(node));
         touched.push(Subject::Placed(node.clone()));
         touched
     }
@@ -160,7 +198,7 @@ impl SchedulerWorld {
     fn edit_task(&mut self, node: &NodeId, task: &TaskRef, edit: impl FnOnce(&mut Record)) -> Vec<Subject> {
         let id = TaskId::of(task);
         let is_freed = self.fleet.edit_task(node, &id, &self.demands, edit);
-        let mut touched = if is_freed { self.all_waiting() } else { Vec::new() };
+        let mut touched = if is_freed { self.wake(node) } else { Vec::new() };
         let judged = self.fleet.find(node).filter(|(_, node)| evict::concerns(&self.rules, node, &id));
         touched.extend(judged.map(|_| Subject::Placed(node.clone())));
         touched

@@ -10,7 +10,7 @@ mod suggest;
 mod unsupported;
 mod walk;
 
-pub(crate) use suggest::nearest;
+pub use suggest::nearest;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -45,7 +45,7 @@ pub(crate) fn hint(written: &str, fields: &BTreeMap<String, Field>, root: &Shape
 }
 
 /// The one of `known` that `written` most likely stands for.
-pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let plain = simplify(written);
     let distance = |name: &&str| strsim::damerau_levenshtein(&plain, &simplify(name));
     let limit = if plain.len() <= 3 { 1 } else { 2 };

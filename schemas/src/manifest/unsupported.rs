@@ -37,16 +37,12 @@ const SERVICE: &[Later] = &[
         absent: Some("ingress"),
         hint: "the routing mesh comes later: use `mode: host`",
     },
-    later("spec.placement.spread"),
-    later("spec.placement.strategy"),
-    later("spec.placement.affinity"),
     later("spec.placement.rebalance"),
     later("spec.task.secrets"),
     later("spec.task.configs"),
     later("spec.task.networks"),
     later("spec.task.isolation"),
     later("spec.task.privileges.credentialSpec"),
-    later("spec.task.resources.reservations.generic"),
     only("spec.task.mounts[].type", &["volume", "bind", "tmpfs"], "use volume, bind or tmpfs"),
 ];
 

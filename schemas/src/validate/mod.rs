@@ -2,6 +2,7 @@
 //!
 //! Where the form of a section is wrong, a check that would stumble over it waits, so that one mistake is told once.
 
+mod affinity;
 mod environment;
 mod health;
 mod mounts;
@@ -19,7 +20,7 @@ use crate::code;
 use crate::node::NodeSpec;
 use crate::object::Service;
 use crate::problem::{Code, Fault, PROBLEMS_MAX};
-use crate::template::{Template, TemplateError, is_template};
+use crate::template::{Template, is_template};
 use crate::tree::{Extent, Node, Position, Step};
 
 pub(crate) use volume::check as volume;
@@ -41,7 +42,7 @@ pub(crate) fn service(service: &Service, report: &mut Report<'_>) {
     labels(&["metadata", "labels"], &service.metadata.labels, report);
     strategy::check(service, report);
     ports::check(&service.spec, report);
-    placement::check(&service.spec, report);
+    placement::check(service, report);
     process::check(&service.spec.task, report);
     environment::check(&service.spec.task, report);
     security::check(&service.spec.task, report);
@@ -74,9 +75,7 @@ impl<'a> Report<'a> {
 
     /// Notes a fault of the value at `path`.
     fn fault(&mut self, code: Code, path: &[Step<'_>], message: impl Into<String>, hint: impl Into<String>) {
-        if !self.is_full() {
-            self.faults.push(Fault::new(code, self.root.locate(path), message).hint(hint));
-        }
+        self.push(Fault::new(code, self.root.locate(path), message).hint(hint));
     }
 
     /// Notes a fault of the name at the end of `path`.
@@ -87,8 +86,13 @@ impl<'a> Report<'a> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
+        self.push(Fault::new(code, self.root.locate_name(path), message).hint(hint));
+    }
+
+    /// Notes a fault.
+    fn push(&mut self, fault: Fault) {
         if !self.is_full() {
-            self.faults.push(Fault::new(code, self.root.locate_name(path), message).hint(hint));
+            self.faults.push(fault);
         }
     }
 
@@ -122,33 +126,32 @@ impl<'a> Report<'a> {
         match text.parse::<Template>() {
             Ok(template) => template.sample(),
             Err(error) => {
-                let extent = within(self.root.locate(path), text, &error);
-                if !self.is_full() {
-                    let fault = Fault::new(code::BAD_TEMPLATE, extent, error.message);
-                    self.faults.push(fault.hint(error.hint));
-                }
+                let whole = self.root.locate(path);
+                let extent = within(whole, text, error.at, error.length).unwrap_or(whole);
+                self.push(Fault::new(code::BAD_TEMPLATE, extent, error.message).hint(error.hint));
                 None
             }
         }
     }
 }
 
-/// Where in the file a template is wrong, if the text is written on one line as it is; else all of it.
-fn within(whole: Extent, text: &str, error: &TemplateError) -> Extent {
+/// Where in the file the `length` bytes from `at` of `text` are, which is all of `whole`, if it is written on one line as it
+/// is.
+fn within(whole: Extent, text: &str, at: usize, length: usize) -> Option<Extent> {
     let chars = |text: Option<&str>| text.map_or(0, |text| text.chars().count());
     let width = whole.end.column.saturating_sub(whole.start.column);
     let quote = match width.checked_sub(text.chars().count()) {
         Some(0) => 0,
         Some(2) => 1,
-        _ => return whole,
+        _ => return None,
     };
     if whole.start.line != whole.end.line {
-        return whole;
+        return None;
     }
-    let column = whole.start.column + quote + chars(text.get(..error.at));
-    let length = chars(text.get(error.at..error.at + error.length));
+    let column = whole.start.column + quote + chars(text.get(..at));
+    let length = chars(text.get(at..at + length));
     let at = |column| Position { line: whole.start.line, column };
-    Extent { start: at(column), end: at(column + length) }
+    Some(Extent { start: at(column), end: at(column + length) })
 }
 
 fn steps<'a>(path: &[&'a str]) -> Vec<Step<'a>> {

@@ -1,8 +1,9 @@
 //! Amounts: Docker cannot give a container less than this.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::Report;
+use super::{LABEL_MAX_BYTES, Report};
 use crate::code;
 use crate::container::ResourceRequirements;
 use crate::quantity::{Cpus, Memory};
@@ -13,6 +14,9 @@ const CPUS_MIN: Cpus = Cpus::from_nanos(1_000_000);
 /// 4 MiB.
 const MEMORY_MIN: Memory = Memory::from_bytes(4 << 20);
 
+/// The most kinds of generic resources.
+const KINDS_MAX: usize = 64;
+
 /// −1 is the node's own setting (moby, `HostConfig.MemorySwappiness`).
 const SWAPPINESS: RangeInclusive<i32> = -1..=100;
 
@@ -20,6 +24,7 @@ pub(super) fn check(resources: &ResourceRequirements, report: &mut Report<'_>) {
     let ResourceRequirements { limits, reservations, .. } = resources;
     at_least("limits", limits.cpus, limits.memory, report);
     at_least("reservations", reservations.cpus, reservations.memory, report);
+    generic(&reservations.generic, report);
     if let (Some(limit), Some(reserved)) = (limits.memory, reservations.memory)
         && reserved > limit
     {
@@ -33,6 +38,27 @@ pub(super) fn check(resources: &ResourceRequirements, report: &mut Report<'_>) {
     if resources.swap.is_some() && limits.memory.is_none() && report.is_sound(&path(&["limits"])) {
         let message = "swap is limited only together with memory";
         report.fault(code::CONFLICT, &path(&["swap"]), message, "add `limits: {memory: …}`");
+    }
+}
+
+/// Kinds as Docker names them (`node-generic-resources`), and so many that a task gets something.
+fn generic(kinds: &BTreeMap<String, u32>, report: &mut Report<'_>) {
+    if kinds.len() > KINDS_MAX {
+        let message = format!("{} kinds of generic resources are more than {KINDS_MAX}", kinds.len());
+        report.fault(code::LIMIT, &path(&["reservations", "generic"]), message, "");
+        return;
+    }
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    for (kind, count) in kinds {
+        let at = path(&["reservations", "generic", kind]);
+        if kind.is_empty() || kind.len() > LABEL_MAX_BYTES || !kind.chars().all(is_allowed) {
+            let message =
+                format!("a kind of resource has 1 to {LABEL_MAX_BYTES} letters, digits, '-' and '_'");
+            report.fault_name(code::MALFORMED, &at, message, "such as GPU");
+        }
+        if *count == 0 {
+            report.fault(code::OUT_OF_RANGE, &at, "none of it are reserved", "write 1 or more, or remove it");
+        }
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) fn check(volume: &Volume, report: &mut Report<'_>) {
     if volume.spec.driver.as_deref() == Some("") {
         report.fault(code::MALFORMED, &steps(&["spec", "driver"]), "`spec.driver` is empty", "remove it");
     }
+    if volume.spec.node.as_ref().is_some_and(|node| node.trim().is_empty()) {
+        let hint = "write the name or the id of a node, or remove it";
+        report.fault(code::MALFORMED, &steps(&["spec", "node"]), "`spec.node` is empty", hint);
+    }
     literal(&["spec", "labels"], &volume.spec.labels, report);
     literal(&["spec", "driverOptions"], &volume.spec.driver_options, report);
 }

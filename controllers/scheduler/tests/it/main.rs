@@ -4,6 +4,7 @@
 mod cases;
 mod cluster;
 mod explaining;
+mod fitting;
 mod global;
 mod guards;
 mod leaving;

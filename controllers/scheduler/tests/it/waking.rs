@@ -50,13 +50,27 @@ fn what_sets_something_free_touches_those_who_wait_and_the_same_again_touches_no
 }
 
 #[test]
-fn a_node_that_changes_and_a_task_that_vanishes_touch_those_who_wait() {
+fn a_node_that_opens_and_a_task_that_vanishes_touch_those_who_fit_and_a_node_that_closes_nobody() {
     let mut cluster = small_cluster();
     let waiting = vec![Subject::Waiting(Group::of(&task("web", 1)))];
-    let status = skep_api::node::NodeStatus { state: NodeState::Down, ..Default::default() };
-    assert_eq!(apply(&mut cluster.world, &Key::NodeStatus(node_id(1)), Some(status.into())), waiting);
+    let mut turns = |state| {
+        let status = skep_api::node::NodeStatus { state, ..Default::default() };
+        apply(&mut cluster.world, &Key::NodeStatus(node_id(1)), Some(status.into()))
+    };
+    assert_eq!(turns(NodeState::Down), []);
+    assert_eq!(turns(NodeState::Ready), waiting);
+    assert_eq!(turns(NodeState::Ready), [], "a status is written for what people see in it");
     let placed = pending("db", 1, 1).at(skep_api::key::Place::Node(node_id(1)));
     assert_eq!(apply(&mut cluster.world, &Key::Task(placed), None), waiting);
+}
+
+#[test]
+fn what_people_are_told_of_a_task_that_waits_is_looked_at_again() {
+    let mut cluster = small_cluster();
+    add_tasks(&mut cluster, "web", 9);
+    cluster.settle();
+    let plan = cluster.plan(&Subject::Waiting(Group::of(&task("web", 1))));
+    assert!(plan.changes.is_empty() && plan.again.is_some_and(|again| again > cluster.now), "{plan:?}");
 }
 
 #[test]
