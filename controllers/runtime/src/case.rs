@@ -15,6 +15,8 @@
 //! 2023-11-14T22:13:20Z. Planning goes on until it changes nothing any more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::{fmt, fs, io};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -44,6 +46,42 @@ struct Case {
 /// What `UID(stack/name)` and `VERSION(stack/name)` stand for: uid and version of the service as it was last written.
 #[derive(Default)]
 struct Names(BTreeMap<String, String>);
+
+/// Every case that does not hold. A test answers it: it is shown as people read it.
+pub struct Failures(String);
+
+impl fmt::Debug for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Checks every file in `folder`, whose name says what must hold.
+///
+/// # Errors
+/// The cases that do not hold; also a folder without any, which proves nothing.
+///
+/// # Panics
+/// As [`Scene::settle`].
+pub fn check_all<C: Controller>(folder: impl AsRef<Path>) -> Result<(), Failures> {
+    let folder = folder.as_ref();
+    let texts = read_all(folder).map_err(|error| Failures(format!("{}: {error}", folder.display())))?;
+    let failed = |(name, text): (&String, &String)| Some(format!("{name}:\n{}", check::<C>(text).err()?));
+    let failures: Vec<String> = texts.iter().filter_map(failed).collect();
+    if texts.is_empty() {
+        Err(Failures(format!("{} holds no cases", folder.display())))
+    } else if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(Failures(failures.join("\n\n")))
+    }
+}
+
+/// What is in the files of `folder`, by their names.
+fn read_all(folder: &Path) -> io::Result<BTreeMap<String, String>> {
+    let read = |path: &Path| Ok((path.display().to_string(), fs::read_to_string(path)?));
+    fs::read_dir(folder)?.map(|file| read(&file?.path())).collect()
+}
 
 /// Plans the world of the case `text`, and compares what becomes of it.
 ///

@@ -17,6 +17,7 @@ mod list;
 mod pack;
 mod range;
 pub mod rig;
+pub mod scratch;
 mod store;
 mod txn;
 mod version;

@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
@@ -11,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::scratch::Scratch;
 use crate::store::Store;
 
 /// How long a server may take until it answers.
@@ -40,7 +40,7 @@ pub enum RigError {
 /// A running etcd, which ends with this value, and its data too.
 #[derive(Debug)]
 pub struct Etcd {
-    directory: PathBuf,
+    directory: Scratch,
     client_port: u16,
     peer_port: u16,
     process: Option<Child>,
@@ -49,12 +49,9 @@ pub struct Etcd {
 impl Etcd {
     /// Starts an empty etcd and waits until it answers.
     pub async fn start() -> Result<Self, RigError> {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
         let mut attempt = 1;
         loop {
-            let number = STARTED.fetch_add(1, Ordering::Relaxed);
-            let directory = std::env::temp_dir().join(format!("skep-etcd-{}-{number}", std::process::id()));
-            fs::create_dir_all(&directory)?;
+            let directory = Scratch::new("etcd")?;
             let mut etcd =
                 Self { directory, client_port: free_port()?, peer_port: free_port()?, process: None };
             match etcd.run().await {
@@ -117,7 +114,7 @@ impl Etcd {
     /// Copies its data; it is killed for that and stays down.
     pub fn backup(&mut self, name: &str) -> Result<PathBuf, RigError> {
         self.kill()?;
-        let backup = self.directory.join(name);
+        let backup = self.directory.path().join(name);
         copy(&self.data(), &backup)?;
         Ok(backup)
     }
@@ -148,11 +145,11 @@ impl Etcd {
     }
 
     fn data(&self) -> PathBuf {
-        self.directory.join("data")
+        self.directory.path().join("data")
     }
 
     fn log(&self) -> PathBuf {
-        self.directory.join("log")
+        self.directory.path().join("log")
     }
 }
 
@@ -160,7 +157,6 @@ impl Drop for Etcd {
     fn drop(&mut self) {
         // Nothing is left to report to.
         let _ = self.kill();
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 

@@ -100,23 +100,9 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use skep_store::scratch::Scratch;
+
     use super::*;
-
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("skep-api-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -124,8 +110,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_its_owner_can_open_the_socket_and_it_goes_away_with_the_process() {
-        let folder = Folder::new("private");
-        let path = folder.0.join("nodes/n1.sock");
+        let folder = Scratch::new("socket").unwrap();
+        let path = folder.path().join("nodes/n1.sock");
         let socket = Socket::bind(&path).unwrap();
         assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
         drop(socket);
@@ -134,8 +120,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_agent_that_ends_leaves_the_socket_of_the_one_that_has_replaced_it() {
-        let folder = Folder::new("replaced");
-        let path = folder.0.join("n1.sock");
+        let folder = Scratch::new("socket").unwrap();
+        let path = folder.path().join("n1.sock");
         let first = Socket::bind(&path).unwrap();
         let second = Socket::bind(&path).unwrap();
         drop(first);

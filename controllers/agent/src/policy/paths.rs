@@ -57,14 +57,16 @@ pub(super) fn of_local_volume<'a>(options: impl IntoIterator<Item = (&'a String,
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use skep_store::scratch::Scratch;
+
     use super::*;
 
     #[test]
     fn links_and_steps_up_are_seen_through() {
-        let directory = std::env::temp_dir().join(format!("skep-paths-{}", fastrand::u64(..)));
+        let scratch = Scratch::new("paths").unwrap();
+        let directory = fs::canonicalize(scratch.path()).unwrap();
         fs::create_dir_all(directory.join("real/inner")).unwrap();
         symlink(directory.join("real"), directory.join("link")).unwrap();
-        let directory = fs::canonicalize(&directory).unwrap();
         for (path, real) in [
             ("link", "real"),
             ("link/inner", "real/inner"),
@@ -76,7 +78,6 @@ mod tests {
             assert_eq!(resolve(&directory.join(path)), directory.join(real), "{path}");
         }
         assert_eq!(resolve(Path::new("/no/such/../path")), Path::new("/no/path"));
-        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

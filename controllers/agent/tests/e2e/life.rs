@@ -1,5 +1,7 @@
 //! How tasks come to RUNNING, are drained and end, on a real Docker.
 
+use std::process::Command;
+
 use skep_api::key::TaskRef;
 use skep_api::task::{DesiredState, HealthState, TaskState, TaskStatus};
 use skep_api::time::Span;
@@ -68,14 +70,24 @@ async fn a_task_that_is_never_healthy_or_does_not_stay_so_is_stopped_and_fails()
     }
 }
 
+/// An image that a test makes; gone when the test is.
+struct Image(String);
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rmi", "-f", &self.0]).output();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_healthcheck_of_the_image_counts_as_well() {
+    let made = Image(format!("skep-checked:{}", fastrand::u32(..)));
+    let image = made.0.as_str();
     let rig = Rig::start().await;
-    let image = format!("skep-checked:{}", rig.hand.config.node);
     let label = format!("{}={}", skep_agent::labels::CLUSTER, rig.hand.store.identity().unwrap().cluster);
     let id = output("docker", &["create", "--label", &label, IMAGE]);
     let check = r#"HEALTHCHECK --interval=200ms CMD ["/skep-demo", "health"]"#;
-    output("docker", &["commit", "--change", check, &id, &image]);
+    output("docker", &["commit", "--change", check, &id, image]);
     rig.hand.put_revision(revision(&format!("image: '{image}'"), "")).await;
     let task = rig.hand.want(1, DesiredState::Running).await;
     let status = rig.hand.reaches(&task, TaskState::Running).await;
@@ -86,7 +98,6 @@ async fn a_healthcheck_of_the_image_counts_as_well() {
         output("docker", &["ps", "-aq", "--filter", &format!("name={name}")]).is_empty()
     })
     .await;
-    output("docker", &["rmi", "-f", &image]);
 }
 
 /// Swarm 12.22.

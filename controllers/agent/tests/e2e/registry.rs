@@ -1,11 +1,12 @@
 //! A registry of this machine, with the demo image: Docker takes plain HTTP from 127.0.0.0/8.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::{env, fs};
 
+use skep_store::scratch::Scratch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -25,7 +26,7 @@ pub(crate) struct Registry {
     pub(crate) address: String,
     /// The image's digest.
     pub(crate) digest: String,
-    directory: PathBuf,
+    _directory: Scratch,
     server: JoinHandle<()>,
 }
 
@@ -34,9 +35,8 @@ type Blobs = BTreeMap<String, (&'static str, Vec<u8>)>;
 
 impl Registry {
     pub(crate) async fn start() -> Self {
-        let directory = env::temp_dir().join(format!("skep-registry-{}", fastrand::u64(..)));
-        fs::create_dir(&directory).unwrap();
-        let (digest, blobs) = read_image(&directory);
+        let directory = Scratch::new("registry").unwrap();
+        let (digest, blobs) = read_image(directory.path());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (manifest, blobs) = (digest.clone(), Arc::new(blobs));
@@ -46,14 +46,13 @@ impl Registry {
                 tokio::spawn(serve(stream, manifest.clone(), Arc::clone(&blobs)));
             }
         });
-        Self { address, digest, directory, server }
+        Self { address, digest, _directory: directory, server }
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
         self.server.abort();
-        let _ = fs::remove_dir_all(&self.directory);
         let names = [format!("{}/app:1", self.address), format!("{}/app@{}", self.address, self.digest)];
         // The second name may have gone with the first.
         let _ = Command::new("docker").arg("rmi").args(names).output();

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use skep_agent::docker::{DEFAULT_HOST, Docker};
 use skep_agent::policy::Policy;
@@ -17,6 +18,11 @@ use crate::suite::hand::{self, Hand};
 
 /// The image that everything runs.
 pub(crate) const IMAGE: &str = "skep-demo";
+
+/// How long an agent may take to end that was told to.
+const END_LIMIT: Duration = Duration::from_secs(10);
+/// How often containers are looked for that are left.
+const PASSES_MAX: u32 = 20;
 
 pub(crate) struct Rig {
     pub(crate) etcd: Etcd,
@@ -81,13 +87,36 @@ impl Rig {
     }
 }
 
+impl Drop for Rig {
+    /// The agent ends before its containers are removed, or it would go on making more.
+    fn drop(&mut self) {
+        let Some(agent) = self.agent.take() else { return };
+        agent.abort();
+        let deadline = Instant::now() + END_LIMIT;
+        while !agent.is_finished() && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+    }
+}
+
 impl Drop for Cleanup {
+    /// Removes until nothing is left: Docker may still have been creating a container when its agent ended, and removing one may
+    /// fail because somebody else does it. Nothing here panics: that would end all tests, and leave more behind.
     fn drop(&mut self) {
         let filter = format!("label={}={}", labels::CLUSTER, self.cluster);
-        let ids = output("docker", &["ps", "-aq", "--filter", &filter]);
-        let ids: Vec<&str> = ids.split_whitespace().collect();
-        if !ids.is_empty() {
-            output("docker", &[&["rm", "-fv"], ids.as_slice()].concat());
+        let mut times_clear = 0;
+        for _ in 0..PASSES_MAX {
+            let listed = Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output();
+            let Ok(listed) = listed else { return };
+            let ids = String::from_utf8_lossy(&listed.stdout).into_owned();
+            let ids: Vec<&str> = ids.split_whitespace().collect();
+            times_clear = if ids.is_empty() { times_clear + 1 } else { 0 };
+            if times_clear > 1 {
+                return;
+            }
+            if !ids.is_empty() {
+                let _ = Command::new("docker").args(["rm", "-fv"]).args(ids).output();
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Every setting of a container, as Docker has it and as the process sees it.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use skep_agent::policy::Policy;
@@ -8,8 +9,10 @@ use skep_api::key::{Key, TaskRef};
 use skep_api::node::NodeSpec;
 use skep_api::rollout::Revision;
 use skep_api::task::{DesiredState, TaskState};
+use skep_store::scratch::Scratch;
 
 use crate::rig::{Rig, demo, output};
+use crate::suite::hand;
 
 fn inspect(task: &TaskRef) -> Value {
     let text = output("docker", &["inspect", &skep_agent::container_name(task)]);
@@ -38,11 +41,10 @@ async fn rejected(rig: &Rig, revision: Revision) -> String {
 
 /// A policy from a file with this text.
 fn policy(text: &str) -> (Policy, std::path::PathBuf) {
-    let path = std::env::temp_dir().join(format!("skep-policy-{}.yaml", fastrand::u64(..)));
+    let scratch = Scratch::new("policy").unwrap();
+    let path = scratch.path().join("policy.yaml");
     fs::write(&path, text).unwrap();
-    let policy = Policy::load(Some(&path)).unwrap();
-    fs::remove_file(&path).unwrap();
-    (policy, path)
+    (Policy::load(Some(&path)).unwrap(), path)
 }
 
 /// Docker's volumes with this in their names; gone when the test is.
@@ -56,9 +58,11 @@ impl Volumes {
 
 impl Drop for Volumes {
     fn drop(&mut self) {
-        let names = output("docker", &["volume", "ls", "-q", "--filter", &format!("name={}", self.0)]);
-        for name in names.split_whitespace() {
-            let _ = std::process::Command::new("docker").args(["volume", "rm", "-f", name]).output();
+        let filter = format!("name={}", self.0);
+        let listed = Command::new("docker").args(["volume", "ls", "-q", "--filter", &filter]).output();
+        let names = listed.map(|listed| listed.stdout).unwrap_or_default();
+        for name in String::from_utf8_lossy(&names).split_whitespace() {
+            let _ = Command::new("docker").args(["volume", "rm", "-f", name]).output();
         }
     }
 }
@@ -127,7 +131,8 @@ async fn names_terminal_logging_and_health_reach_docker() {
 async fn mounts_are_made_with_all_their_options() {
     let volumes = Volumes::new();
     let name = format!("{}-own", volumes.0);
-    let missing = std::env::temp_dir().join(format!("skep-missing-{}", fastrand::u64(..)));
+    let scratch = Scratch::new("missing").unwrap();
+    let missing = scratch.path().join("not-there");
     let rig = Rig::start().await;
     let container = running(
         &rig,
@@ -142,7 +147,6 @@ async fn mounts_are_made_with_all_their_options() {
     )
     .await;
     assert!(missing.is_dir(), "the path was created");
-    fs::remove_dir(&missing).unwrap();
     let mounts = container["Mounts"].as_array().unwrap();
     let at = |target: &str| mounts.iter().find(|mount| mount["Destination"] == target).unwrap().clone();
     assert_eq!((&at("/b")["Propagation"], &at("/b")["RW"]), (&json!("private"), &json!(false)));
@@ -294,4 +298,37 @@ async fn a_volume_of_the_stack_is_created_as_it_says_and_never_mistaken_for_anot
     let expected =
         format!("the volume {} is on this node already, but was created in another way", volumes.0);
     assert!(words.starts_with(&expected) && words.contains("other driver options"), "{words}");
+}
+
+/// Swarm 4.6
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_sees_which_generic_resources_its_task_was_given() {
+    let rig = Rig::start().await;
+    let reserved = ", resources: {reservations: {generic: {gpu: 2, SSD: 3}}}";
+    rig.hand.put_revision(demo(reserved, "")).await;
+    let key = rig.hand.task(1);
+    let mut task = hand::task(1, DesiredState::Running);
+    task.generic.insert("gpu".to_owned(), ["uuid2", "uuid1"].map(str::to_owned).into());
+    rig.hand.put(Key::Task(key.clone()), task).await;
+    rig.hand.reaches(&key, TaskState::Running).await;
+    let environ = fs::read(format!("/proc/{}/environ", inspect(&key)["State"]["Pid"])).unwrap();
+    let environ = String::from_utf8(environ).unwrap();
+    let variables: Vec<&str> =
+        environ.split('\0').filter(|text| text.starts_with("DOCKER_RESOURCE")).collect();
+    assert_eq!(variables, ["DOCKER_RESOURCE_GPU=uuid1,uuid2", "DOCKER_RESOURCE_SSD=3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_tells_the_drivers_that_its_docker_has() {
+    let rig = Rig::start().await;
+    let key = Key::NodeReport(rig.hand.config.node.clone());
+    hand::until("it is reported", async || {
+        let Some(skep_api::object::Object::NodeReport(report)) = rig.hand.read(&key).await else {
+            return false;
+        };
+        let has = |names: &std::collections::BTreeSet<String>, name: &str| names.contains(name);
+        let plugins = &report.plugins;
+        has(&plugins.volume, "local") && has(&plugins.network, "bridge") && has(&plugins.log, "json-file")
+    })
+    .await;
 }

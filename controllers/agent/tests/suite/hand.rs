@@ -48,6 +48,25 @@ pub(crate) fn config(random: u64) -> AgentConfig {
     }
 }
 
+/// A task in `slot`, as replica and the scheduler write it.
+pub(crate) fn task(slot: u32, desired: DesiredState) -> Task {
+    Task {
+        attempts: Vec::new(),
+        created: skep_api::time::Timestamp::default(),
+        uid: service_uid(),
+        service: ServiceRef::new("default".parse().unwrap(), "web".parse().unwrap()),
+        slot: Slot::Number(slot),
+        revision: 1,
+        desired,
+        cause: Cause::New,
+        replaces: None,
+        start_after: None,
+        restarts: 0,
+        streak: 0,
+        generic: std::collections::BTreeMap::new(),
+    }
+}
+
 impl Hand {
     /// The task in `slot`. Its name holds the node's id, so that tests do not meet on one Docker.
     pub(crate) fn task(&self, slot: u32) -> TaskRef {
@@ -73,22 +92,7 @@ impl Hand {
 
     pub(crate) async fn want(&self, slot: u32, desired: DesiredState) -> TaskRef {
         let key = self.task(slot);
-        let task = Task {
-            attempts: Vec::new(),
-            created: skep_api::time::Timestamp::default(),
-            uid: service_uid(),
-            service: ServiceRef::new("default".parse().unwrap(), "web".parse().unwrap()),
-            slot: Slot::Number(slot),
-            revision: 1,
-            desired,
-            cause: Cause::New,
-            replaces: None,
-            start_after: None,
-            restarts: 0,
-            streak: 0,
-            generic: std::collections::BTreeMap::new(),
-        };
-        self.put(Key::Task(key.clone()), task).await;
+        self.put(Key::Task(key.clone()), task(slot, desired)).await;
         key
     }
 

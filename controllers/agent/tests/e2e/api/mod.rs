@@ -6,6 +6,7 @@ use futures::{SinkExt, StreamExt};
 use skep_agent::api::upgrade::Connection;
 use skep_agent::api::{Frame, Frames, Place, REQUESTS_MAX, RESOLVE_PATH, Resolved};
 use skep_agent::streams::{Command, PathInfo, Size};
+use skep_store::scratch::Scratch;
 use tokio_util::codec::Framed;
 
 use crate::registry::Registry;
@@ -190,7 +191,8 @@ async fn a_command_that_is_not_there_or_a_task_that_does_not_run_is_said() {
 async fn files_go_into_a_container_and_come_back() {
     let bench = Bench::start();
     bench.run(1, &[], NO_END);
-    let folder = std::env::temp_dir().join(format!("skep-api-files-{}", bench.task(1)));
+    let scratch = Scratch::new("files").unwrap();
+    let folder = scratch.path();
     std::fs::create_dir_all(folder.join("site/css")).unwrap();
     std::fs::write(folder.join("site/css/a.css"), vec![b'x'; 3_000_000]).unwrap();
     let at = folder.display().to_string();
@@ -208,7 +210,6 @@ async fn files_go_into_a_container_and_come_back() {
     assert_eq!(bench.get(&format!("{stat}?path=/nowhere")).await.text().await, (200, "null".to_owned()));
     let (status, words) = bench.get(&format!("{archive}?path=/nowhere")).await.text().await;
     assert!(status == 404 && words.contains("/nowhere"), "{status} {words}");
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

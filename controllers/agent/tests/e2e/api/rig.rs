@@ -16,6 +16,7 @@ use skep_agent::engine::Owner;
 use skep_agent::labels;
 use skep_agent::streams::Command;
 use skep_api::ident::NodeId;
+use skep_store::scratch::Scratch;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_util::codec::Decoder;
@@ -27,7 +28,7 @@ static BUILD: Once = Once::new();
 
 pub(crate) struct Bench {
     owner: Owner,
-    folder: std::path::PathBuf,
+    folder: Scratch,
     pub(crate) server: JoinHandle<Result<(), ApiError>>,
     _cleanup: Cleanup,
 }
@@ -46,8 +47,8 @@ impl Bench {
         });
         let node = NodeId::from_random(fastrand::u64(..));
         let owner = Owner { cluster: format!("e2e-{node}"), node };
-        let folder = std::env::temp_dir().join(format!("skep-api-{}", owner.node));
-        let socket = Socket::bind(folder.join("node.sock")).unwrap();
+        let folder = Scratch::new("api").unwrap();
+        let socket = Socket::bind(folder.path().join("node.sock")).unwrap();
         let api = NodeApi::new(Arc::new(Docker::new(DEFAULT_HOST)), owner.clone());
         let server = tokio::spawn(api.serve(socket));
         let cleanup = Cleanup { cluster: owner.cluster.clone() };
@@ -90,7 +91,7 @@ impl Bench {
     }
 
     async fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.folder.join("node.sock")).await.unwrap()
+        UnixStream::connect(self.folder.path().join("node.sock")).await.unwrap()
     }
 
     async fn send<B>(&self, request: Request<B>) -> Answer
@@ -171,7 +172,6 @@ impl Answer {
 impl Drop for Bench {
     fn drop(&mut self) {
         self.server.abort();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
