@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use skep_agent::api::{NodeApi, Socket};
 use skep_agent::docker::{DEFAULT_HOST, Docker};
 use skep_agent::engine::Owner;
+use skep_agent::generic::{self, GenericError, Generics};
 use skep_agent::policy::{Policy, PolicyError};
 use skep_agent::{AgentConfig, AgentError, Readiness};
 use skep_api::node::Role;
@@ -52,6 +53,29 @@ pub(crate) struct NodeArgs {
     pub(crate) address: Option<std::net::IpAddr>,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
+    #[command(flatten)]
+    pub(crate) generic: GenericArgs,
+}
+
+/// What this machine has beside cores and memory.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GenericArgs {
+    /// A resource that tasks may reserve, by its name (GPU=uuid1) or by how many there are (SSD=4); may be repeated [default: what
+    /// Docker was told as node-generic-resources]
+    #[arg(long = "generic-resource", value_name = "KIND=VALUE")]
+    declared: Vec<String>,
+}
+
+impl GenericArgs {
+    /// What is declared, which goes before what Docker says of the same kinds.
+    pub(crate) fn load(&self) -> Result<Generics, GenericError> {
+        generic::parse(self.declared.iter().map(String::as_str))
+    }
+
+    /// The same on a command line.
+    fn args(&self) -> impl Iterator<Item = OsString> {
+        self.declared.iter().flat_map(|declared| ["--generic-resource".into(), declared.into()])
+    }
 }
 
 /// What tasks may do on this machine.
@@ -79,7 +103,7 @@ impl NodeArgs {
     /// The same on a command line.
     pub(crate) fn args(&self) -> Vec<OsString> {
         let address = self.address.map(|address| ["--address".into(), address.to_string().into()]);
-        address.into_iter().flatten().chain(self.policy.args()).collect()
+        address.into_iter().flatten().chain(self.policy.args()).chain(self.generic.args()).collect()
     }
 }
 
@@ -150,6 +174,7 @@ impl Agent {
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
         let served = Served::new(&context.cluster.state(), self.local);
         let policy = self.node.policy.load().map_err(|error| served.failed(error))?;
+        let generic = self.node.generic.load().map_err(|error| served.failed(error))?;
         let process = Process::start(context, &served.process(), self.log)?;
         let state = process.state().clone();
         let env = context.env.clone();
@@ -168,7 +193,7 @@ impl Agent {
                 let socket = self.api_socket.clone().unwrap_or_else(|| socket_of(&state, &config.node));
                 let socket = Socket::bind(socket).map_err(|error| served.failed(error))?;
                 served.join(&env, &store, &config).await?;
-                let docker = Arc::new(served.docker().with_policy(policy));
+                let docker = Arc::new(served.docker().with_policy(policy).with_generic(generic));
                 let owner = Owner { cluster: store.identity()?.cluster, node: config.node.clone() };
                 let api = NodeApi::new(docker.clone(), owner).serve(socket);
                 let run = skep_agent::run(env, store, docker, config, shutdown);

@@ -52,10 +52,9 @@ impl Up {
     /// Starts everything.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
         let state = context.cluster.state();
-        self.node
-            .policy
-            .load()
-            .map_err(|error| Failure::Process { name: AGENT.to_owned(), source: error.into() })?;
+        let refused = |source| Failure::Process { name: AGENT.to_owned(), source };
+        self.node.policy.load().map_err(|error| refused(error.into()))?;
+        self.node.generic.load().map_err(|error| refused(error.into()))?;
         if self.detach {
             self.detached(context, &state).await
         } else {

@@ -2,7 +2,7 @@
 
 use skep_api::ident::NodeId;
 use skep_api::key::Key;
-use skep_api::node::{Availability, DrainMode, NodeReport, NodeSpec, NodeStatus};
+use skep_api::node::{Allocated, Availability, DrainMode, Generic, NodeReport, NodeSpec, NodeStatus};
 use skep_api::object::Object;
 
 use super::{Page, is_behind};
@@ -60,5 +60,33 @@ fn machine(page: &mut Page, report: &NodeReport, status: &NodeStatus) {
     let (has, gives) = (&report.capacity, &status.allocated);
     page.line("CPUs", &format!("{} of {} reserved", gives.resources.cpus, has.cpus));
     page.line("Memory", &format!("{} of {} reserved", gives.resources.memory, has.memory));
+    let generic: Vec<String> = report.generic.iter().map(|(kind, has)| reserved(kind, has, gives)).collect();
+    page.line("Generic", &generic.join(", "));
     page.line("Tasks", &gives.tasks.to_string());
+}
+
+/// How many of a generic resource are reserved, and the names of all: `1 of 2 GPU reserved (uuid1, uuid2)`.
+fn reserved(kind: &str, has: &Generic, gives: &Allocated) -> String {
+    let reserved = gives.generic.get(kind).copied().unwrap_or_default();
+    let names = match has {
+        Generic::Count(_) => String::new(),
+        Generic::Named(names) => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            format!(" ({})", names.join(", "))
+        }
+    };
+    format!("{reserved} of {} {kind} reserved{names}", has.count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generic_resource_is_told_with_what_is_reserved_of_it_and_the_names_that_there_are() {
+        let gives = Allocated { generic: [("GPU".to_owned(), 1)].into(), ..Allocated::default() };
+        let named = Generic::Named(["uuid1", "uuid2"].map(str::to_owned).into());
+        assert_eq!(reserved("GPU", &named, &gives), "1 of 2 GPU reserved (uuid1, uuid2)");
+        assert_eq!(reserved("SSD", &Generic::Count(4), &gives), "0 of 4 SSD reserved");
+    }
 }
