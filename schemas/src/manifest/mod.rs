@@ -154,6 +154,17 @@ impl Reading {
 
 /// Reads all documents of all files. Nothing may be applied while [`Reading::errors`] is not zero.
 pub fn read(sources: &[Source]) -> Reading {
+    read_where(sources, |_, _| true)
+}
+
+/// The same, for a reader to whom the status of a node says what the machine has: nobody is told that it is ignored.
+pub fn read_with_machines(sources: &[Source]) -> Reading {
+    let is_machine = |manifest: Option<&Manifest>| matches!(manifest, Some(Manifest::Node { .. }));
+    read_where(sources, |fault, manifest| fault.code != code::STATUS_IGNORED || !is_machine(manifest))
+}
+
+/// Reads all documents, and tells of the faults that `is_told` picks.
+fn read_where(sources: &[Source], is_told: impl Fn(&Fault, Option<&Manifest>) -> bool) -> Reading {
     let mut reading = Reading::default();
     let mut claims = Claims::default();
     for source in sources {
@@ -166,7 +177,8 @@ pub fn read(sources: &[Source]) -> Reading {
             }
         };
         for document in read::text(text) {
-            faults.extend(document.faults);
+            let manifest = document.manifest.as_ref().map(|(manifest, _)| manifest);
+            faults.extend(document.faults.into_iter().filter(|fault| is_told(fault, manifest)));
             let Some((value, applied)) = document.manifest else { continue };
             let checked = is_storable(&value, document.extent)
                 .and_then(|()| claims.claim(&value, &source.name, document.extent));
