@@ -135,6 +135,25 @@ impl RuleBook {
         self.namers.get(service).into_iter().flatten()
     }
 
+    /// Whether any service has an affinity.
+    pub(crate) fn has_affinity(&self) -> bool {
+        !self.namers.is_empty()
+    }
+
+    /// The services whose tasks may go elsewhere when those of `service` do: that it names, or that name it.
+    pub(crate) fn companions(&self, service: &ServiceRef) -> BTreeSet<Uid> {
+        let ruling = self.uid(service).and_then(|uid| self.of(uid));
+        let named = ruling.map(Ruling::named).unwrap_or_default();
+        let named = named.iter().filter_map(|other| self.uid(other));
+        named.chain(self.namers(service)).cloned().collect()
+    }
+
+    /// Whether it matters to the service `uid` what is near its tasks.
+    pub(crate) fn is_affected(&self, uid: &Uid) -> bool {
+        let ruling = self.of(uid).filter(|_| self.has_affinity());
+        ruling.is_some_and(|ruling| !self.companions(&ruling.service).is_empty())
+    }
+
     /// The services that keep apart from `service`, with the terms that say so.
     pub(crate) fn kept_apart_from(&self, service: &ServiceRef) -> impl Iterator<Item = (&ServiceRef, &Term)> {
         let rulings = self.namers(service).filter_map(|uid| self.of(uid));

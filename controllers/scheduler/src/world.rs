@@ -136,6 +136,20 @@ impl SchedulerWorld {
         groups.cloned().map(Subject::Waiting).collect()
     }
 
+    /// The service of the task `id` on `node`, and as how many it counts there; nothing while no service has an affinity.
+    fn presence(&self, node: &NodeId, id: &TaskId) -> Option<(ServiceRef, u32)> {
+        let (_, node) = self.fleet.find(node).filter(|_| self.rules.has_affinity())?;
+        let record = node.ledger.record(id)?;
+        let active = record.holding.as_ref().map_or(0, |holding| holding.load.active);
+        Some((record.task.as_ref()?.service.clone(), active))
+    }
+
+    /// The groups that wait for, or because of, what became of a task of `service`, wherever it is.
+    fn wake_companions(&self, service: &ServiceRef) -> Vec<Subject> {
+        let uids = self.rules.companions(service);
+        uids.iter().flat_map(|uid| self.pending.groups_of(uid)).cloned().map(Subject::Waiting).collect()
+    }
+
     fn set_pending(&mut self, at: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
         if let Some(old) = self.pending.waiter(at) {
             self.fleet.faults.remove_successor(at, &old.task);
@@ -150,6 +164,9 @@ impl SchedulerWorld {
     /// What tasks on the node are judged by has changed.
     fn change_machine(&mut self, node: &NodeId, edit: impl FnOnce(&mut Node)) -> Vec<Subject> {
         let mut touched = self.change_node(node, edit);
+        // With its labels, its tasks have become the neighbours of other nodes.
+        let is_affected = |group: &&Group| self.rules.is_affected(&group.service);
+        touched.extend(self.pending.groups().filter(is_affected).cloned().map(Subject::Waiting));
         touched.push(Subject::Placed(node.clone()));
         touched
     }
@@ -197,8 +214,13 @@ impl SchedulerWorld {
     /// What is set free may be what others wait for.
     fn edit_task(&mut self, node: &NodeId, task: &TaskRef, edit: impl FnOnce(&mut Record)) -> Vec<Subject> {
         let id = TaskId::of(task);
+        let before = self.presence(node, &id);
         let is_freed = self.fleet.edit_task(node, &id, &self.demands, edit);
         let mut touched = if is_freed { self.wake(node) } else { Vec::new() };
+        let after = self.presence(node, &id);
+        if let (true, Some((service, _))) = (before != after, before.as_ref().or(after.as_ref())) {
+            touched.extend(self.wake_companions(service));
+        }
         let judged = self.fleet.find(node).filter(|(_, node)| evict::concerns(&self.rules, node, &id));
         touched.extend(judged.map(|_| Subject::Placed(node.clone())));
         touched

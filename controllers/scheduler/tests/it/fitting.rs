@@ -1,9 +1,12 @@
 //! What nodes must have beside room: generic resources, drivers, volumes, and the right neighbours.
 
-use skep_api::key::Key;
+use skep_api::key::{Key, Place};
 use skep_api::node::{Generic, NodeReport, NodeSpec, Plugins};
 use skep_api::object::Object;
-use skep_api::task::TaskState;
+use skep_api::task::{Task, TaskState};
+use skep_runtime::controller::World;
+use skep_runtime::table::{Entry, Stamp};
+use skep_scheduler::{Group, Subject};
 
 use crate::cluster::*;
 
@@ -167,6 +170,26 @@ fn tasks_wait_for_the_service_that_they_must_be_with_and_go_where_it_is() {
     on_node(&mut cluster, &pending("db", 1, 1), 3, task("db", 1));
     cluster.settle();
     assert_eq!(nodes_of(&cluster, "web"), [Some(3), Some(3)]);
+}
+
+/// Only a node that has changed itself is asked whether it fits now.
+#[test]
+fn neighbours_that_come_and_go_touch_those_who_wait_for_them() {
+    let mut cluster = zoned(2, "affinity: [{with: db}]");
+    set_placement(&mut cluster, "one", "affinity: [{apart: two}]");
+    add_tasks(&mut cluster, "web", 1);
+    add_tasks(&mut cluster, "two", 1);
+    let waiting = |name: &str| Subject::Waiting(Group::of(&task(name, 1)));
+    let set = |cluster: &mut Cluster, name: &str, value: Option<Task>| {
+        let key = Key::Task(pending(name, 7, 1).at(Place::Node(node_id(2))));
+        let stamp = Stamp { created: 500, modified: 500 };
+        let entry = value.map(|task| Entry { value: Ok(Object::from(task)), stamp });
+        cluster.world.apply(&key, entry.as_ref())
+    };
+    assert!(set(&mut cluster, "db", Some(task("db", 7))).contains(&waiting("web")));
+    assert!(!set(&mut cluster, "other", Some(task("other", 7))).contains(&waiting("web")));
+    set(&mut cluster, "one", Some(task("one", 7)));
+    assert!(set(&mut cluster, "one", None).contains(&waiting("two")));
 }
 
 #[test]

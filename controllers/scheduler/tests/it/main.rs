@@ -11,5 +11,6 @@ mod leaving;
 mod oracle;
 mod placing;
 mod random;
+mod remedies;
 mod staging;
 mod waking;
