@@ -48,6 +48,11 @@ impl Demands {
         demand.and_then(|demand| demand.as_ref().ok()).map_or(&NONE, |demand| &demand.fittings)
     }
 
+    /// The number of the newest revision of the service `uid`.
+    pub(crate) fn newest(&self, uid: &Uid) -> Option<u64> {
+        self.by_service.get(uid)?.keys().next_back().copied()
+    }
+
     /// Sets the revision of `group`; returns whether this changed anything.
     pub(crate) fn set(&mut self, group: &Group, entry: Option<&Entry>) -> bool {
         let revisions = self.by_service.entry(group.service.clone()).or_default();

@@ -17,7 +17,8 @@ use skep_runtime::table::Versioned;
 
 use crate::change::Change;
 use crate::crowd::Crowd;
-use crate::node::Node;
+use crate::node::{Node, NodeNumber};
+use crate::rebalance;
 use crate::record::{Record, Request, TaskId, may_move};
 use crate::rules::RuleBook;
 use crate::words::platform_of;
@@ -40,7 +41,7 @@ pub(crate) enum Verdict {
 /// Asks, and takes back, for all tasks of the node `id`.
 pub(crate) fn plan(world: &SchedulerWorld, id: &NodeId, now: Timestamp) -> Plan<Change> {
     let mut plan = Plan::default();
-    let Some((_, node)) = world.fleet.find(id) else { return plan };
+    let Some((number, node)) = world.fleet.find(id) else { return plan };
     let verdicts = verdicts(&world.rules, node);
     let mut first = None;
     for (task, record) in node.ledger.records() {
@@ -57,6 +58,11 @@ pub(crate) fn plan(world: &SchedulerWorld, id: &NodeId, now: Timestamp) -> Plan<
             {
                 plan.write(Change::TakeBack { task: task.on(id), modified });
             }
+            (Some(Request { reason: Some(EvictionReason::Rebalance), modified }), _)
+                if record.is_over() || !node.is_known || is_moot(world, number, task, record, now) =>
+            {
+                plan.write(Change::TakeBack { task: task.on(id), modified });
+            }
             (None, Verdict::Stays | Verdict::Unknown) | (Some(_), _) => {}
         }
     }
@@ -65,6 +71,18 @@ pub(crate) fn plan(world: &SchedulerWorld, id: &NodeId, now: Timestamp) -> Plan<
         plan.warn(format!("Node/{id}"), "TasksMustLeave", message);
     }
     plan
+}
+
+/// Whether `task`, which was asked to move to a better node, may stay: its successor finds none, or there is neither a
+/// successor nor a better node.
+fn is_moot(world: &SchedulerWorld, node: NodeNumber, id: &TaskId, record: &Record, now: Timestamp) -> bool {
+    let Some(task) = record.wanted() else { return false };
+    let mut successors =
+        world.fleet.succession.of(id).filter(|(_, successor)| successor.is_wanted).peekable();
+    if successors.peek().is_none() {
+        return !rebalance::is_better_elsewhere(world, &task.uid, node, now);
+    }
+    successors.any(|(at, _)| world.pending.is_stuck(at))
 }
 
 /// Whether something that happened to `task` may be a reason to plan its node: to be asked for each event, so it looks at

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, btree_set};
 
 use skep_api::ident::{NodeId, Uid};
+use skep_api::time::Timestamp;
 
 use crate::demands::Demands;
-use crate::faults::Faults;
+use crate::faults::{Avoided, Faults};
 use crate::ledger::Edited;
 use crate::lookup::Lookup;
 use crate::node::{Node, NodeNumber};
 use crate::record::{Record, TaskId};
 use crate::subject::Group;
+use crate::succession::Succession;
 
 /// How many active tasks of one service are on each node that has any.
 pub(crate) type Counts = BTreeMap<NodeNumber, u32>;
@@ -28,6 +30,13 @@ pub(crate) struct Spot {
 /// Open nodes in an order.
 pub(crate) type Spots<'w> = btree_set::Iter<'w, Spot>;
 
+/// How many tasks of a service simply run, and with how many something else is the matter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Calm {
+    pub(crate) running: u32,
+    pub(crate) others: u32,
+}
+
 /// All nodes and the indices over them.
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
@@ -40,10 +49,12 @@ pub(crate) struct Fleet {
     /// Open nodes, those of which the least is set aside first.
     by_fullness: BTreeSet<Spot>,
     services: Lookup<Uid, Counts>,
+    calm: Lookup<Uid, Calm>,
     /// Where each placed task is.
     homes: Lookup<TaskId, NodeNumber>,
-    /// Where tasks have failed.
-    pub(crate) faults: Faults,
+    faults: Faults,
+    /// Which tasks replace which.
+    pub(crate) succession: Succession,
 }
 
 impl Fleet {
@@ -90,6 +101,16 @@ impl Fleet {
     /// Where the tasks of `service` are.
     pub(crate) fn counts(&self, service: &Uid) -> Option<&Counts> {
         self.services.get(service)
+    }
+
+    /// How the tasks of `service` that have a node are.
+    pub(crate) fn calm(&self, service: &Uid) -> Calm {
+        self.calm.get(service).copied().unwrap_or_default()
+    }
+
+    /// The nodes on which tasks of `group` have failed too often in the last minutes.
+    pub(crate) fn avoided(&self, group: &Group, now: Timestamp) -> Avoided {
+        self.faults.avoided(group, &self.succession, now)
     }
 
     /// The nodes on which tasks of `service` are that are wanted and have not ended.
@@ -163,6 +184,7 @@ impl Fleet {
             self.change(node, |number, node| (number, node.ledger.edit(id, demands, edit)));
         if let Some(task) = &edited.task {
             self.count(&task.uid, number, &edited);
+            self.calm_down(&task.uid, edited.calm_before, edited.calm_now);
             if edited.end_before != edited.end_now {
                 self.faults.set_end(id, &Group::of(task), number, edited.end_now);
             }
@@ -182,6 +204,25 @@ impl Fleet {
             ids.into_iter().map(|id| (node.id.clone(), id)).collect::<Vec<_>>()
         };
         self.all().flat_map(|(_, node)| on(node)).collect()
+    }
+
+    fn calm_down(&mut self, service: &Uid, before: Option<bool>, now: Option<bool>) {
+        if before == now {
+            return;
+        }
+        let mut calm = self.calm(service);
+        for (standing, step) in [(before, -1), (now, 1)] {
+            match standing {
+                Some(true) => calm.running = calm.running.saturating_add_signed(step),
+                Some(false) => calm.others = calm.others.saturating_add_signed(step),
+                None => {}
+            }
+        }
+        if calm == Calm::default() {
+            self.calm.remove(service);
+        } else {
+            self.calm.insert(service.clone(), calm);
+        }
     }
 
     fn count(&mut self, service: &Uid, number: NodeNumber, edited: &Edited) {

@@ -25,6 +25,9 @@ pub(crate) struct Edited {
     /// How many tasks counted before, and count now.
     pub(crate) active_before: u32,
     pub(crate) active_now: u32,
+    /// What [`Record::calm`] said before, and says now.
+    pub(crate) calm_before: Option<bool>,
+    pub(crate) calm_now: Option<bool>,
     /// How it had ended before, and has ended now.
     pub(crate) end_before: Option<TaskState>,
     pub(crate) end_now: Option<TaskState>,
@@ -90,9 +93,9 @@ impl Ledger {
         let active_before = self.load.active;
         let record = self.records.entry(id.clone()).or_default();
         let old = record.task.as_ref().map(|task| Arc::clone(&task.value));
-        let end_before = record.end();
+        let (end_before, calm_before) = (record.end(), record.calm());
         edit(record);
-        let end_now = record.end();
+        let (end_now, calm_now) = (record.end(), record.calm());
         if let (None, Some(task)) = (&record.share, &record.task) {
             record.share = demands.of(task).cloned();
         }
@@ -114,7 +117,18 @@ impl Ledger {
             self.records.remove(id);
         }
         let active_now = self.load.active;
-        Edited { task, was_there, is_there, active_before, active_now, end_before, end_now, is_freed }
+        Edited {
+            task,
+            was_there,
+            is_there,
+            active_before,
+            active_now,
+            calm_before,
+            calm_now,
+            end_before,
+            end_now,
+            is_freed,
+        }
     }
 
     /// What a new task with the load `load` would take in addition, if it were staged beside `beside`.

@@ -6,6 +6,7 @@
 //! (`place`), and one chain of filters (`filter`) both chooses and explains. What each node has given away is kept by the
 //! world on every event (`ledger`, `fleet`), never counted anew. The tasks that a node has are judged together (`evict`).
 
+mod answer;
 mod change;
 mod claims;
 mod crowd;
@@ -23,14 +24,17 @@ mod node;
 mod pending;
 mod place;
 mod plan;
+mod rebalance;
 mod record;
 mod remedy;
 mod rules;
 mod subject;
+mod succession;
 mod typed;
 mod words;
 mod world;
 
+pub use answer::{Answer, Score, Scored, Verdict, Why, WhyNot};
 pub use change::Change;
 pub use subject::{Group, Subject};
 pub use world::SchedulerWorld;
@@ -51,6 +55,7 @@ impl Controller for Scheduler {
         match subject {
             Subject::Waiting(group) => plan::plan(world, group, at),
             Subject::Placed(node) => evict::plan(world, node, at.now),
+            Subject::Balanced(service) => rebalance::plan(world, service, at.now),
         }
     }
 }

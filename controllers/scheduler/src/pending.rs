@@ -64,6 +64,11 @@ impl Said {
 }
 
 impl Waiter {
+    /// The task that it replaces.
+    pub(crate) fn replaced(&self) -> Option<TaskId> {
+        self.task.replaces.as_ref().map(|name| TaskId::named(&self.key.stack, name))
+    }
+
     fn is_staged(&self) -> bool {
         TaskId::staged_beside(&self.key.stack, &self.task, TaskState::Pending).is_some()
     }
@@ -137,6 +142,11 @@ impl Pending {
     pub(crate) fn waiter(&self, key: &TaskRef) -> Option<&Waiter> {
         let id = TaskId::of(key);
         self.groups.get(self.index.get(&id)?)?.tasks.get(&id)
+    }
+
+    /// Whether nobody takes the task at `key`, and that was said.
+    pub(crate) fn is_stuck(&self, key: &TaskRef) -> bool {
+        self.waiter(key).is_some_and(|waiter| waiter.said.is_something())
     }
 
     /// The tasks of `group` that wait.

@@ -27,7 +27,7 @@ const REFRESH: Span = Span::from_secs(5);
 
 /// What the tasks of a group ask for.
 #[derive(Clone, Copy)]
-struct Ask<'w> {
+pub(crate) struct Ask<'w> {
     group: &'w Group,
     /// What one of them takes.
     share: &'w Load,
@@ -70,16 +70,27 @@ pub(crate) fn may_fit(world: &SchedulerWorld, group: &Group, node: NodeNumber) -
 }
 
 impl<'w> Ask<'w> {
-    fn of(world: &'w SchedulerWorld, group: &'w Group, ruling: &'w Ruling) -> Result<Self, String> {
+    /// What tasks of `group`, which is of the service of `ruling`, ask for; or why that cannot be told.
+    pub(crate) fn of(
+        world: &'w SchedulerWorld,
+        group: &'w Group,
+        ruling: &'w Ruling,
+    ) -> Result<Self, String> {
         let rules = ruling.rules.as_ref().map_err(|reason| format!("the service's spec: {reason}"))?;
         Ok(Self { group, share: world.demands.of_group(group)?, rules, ruling })
+    }
+
+    /// What the service asks of nodes.
+    pub(crate) fn rules(&self) -> &'w Rules {
+        self.rules
     }
 
     fn placing(&self, world: &'w SchedulerWorld, now: Timestamp) -> Placing<'w> {
         Placing::new(&world.fleet, self.terms(world, now))
     }
 
-    fn terms(&self, world: &'w SchedulerWorld, now: Timestamp) -> Terms<'w> {
+    /// By what they are placed.
+    pub(crate) fn terms(&self, world: &'w SchedulerWorld, now: Timestamp) -> Terms<'w> {
         let Self { group, share, rules, ruling } = *self;
         Terms {
             group,

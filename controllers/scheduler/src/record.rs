@@ -109,6 +109,13 @@ impl Record {
         self.has_ended() || self.task.is_none() && !self.is_damaged
     }
 
+    /// Whether the task simply runs, as it is wanted to; nothing if there is nothing of it.
+    pub(crate) fn calm(&self) -> Option<bool> {
+        let task = self.task.as_ref().filter(|_| !self.has_ended())?;
+        let runs = self.state == Some(TaskState::Running) && task.desired == DesiredState::Running;
+        Some(runs && self.eviction.is_none() && !self.is_damaged)
+    }
+
     /// How the task has ended, if it has and is still remembered.
     pub(crate) fn end(&self) -> Option<TaskState> {
         self.state.filter(|state| state.is_terminal() && self.task.is_some())

@@ -10,7 +10,7 @@ use skep_api::ident::Uid;
 use skep_api::key::{Key, ServiceRef};
 use skep_api::node::Platform;
 use skep_api::object::Service;
-use skep_api::service::{Affinity, Placement, PlatformRequirement, Rebalance, Strategy};
+use skep_api::service::{Affinity, Mode, PlatformRequirement, Rebalance, ServiceSpec, Strategy};
 use skep_runtime::table::Entry;
 
 use crate::typed::typed;
@@ -32,6 +32,10 @@ pub(crate) struct Rules {
     pub(crate) strategy: Option<Strategy>,
     /// Whether running tasks are moved; nothing for the cluster's.
     pub(crate) rebalance: Option<Rebalance>,
+    /// How many tasks a replicated service has; nothing in other modes.
+    pub(crate) replicas: Option<u32>,
+    /// How many of its tasks may be moved at once; 0 is all.
+    pub(crate) parallelism: u32,
 }
 
 /// A service that tasks must be together with, or apart from.
@@ -62,11 +66,14 @@ pub(crate) struct RuleBook {
     uids: BTreeMap<ServiceRef, Uid>,
     /// The services whose affinity names a service, by that one.
     namers: BTreeMap<ServiceRef, BTreeSet<Uid>>,
+    /// The services that want their tasks moved, whatever the cluster's settings say.
+    balanced: BTreeSet<Uid>,
 }
 
 impl Rules {
-    /// What tasks of `service` ask by `placement`.
-    fn of(service: &ServiceRef, placement: &Placement) -> Result<Self, String> {
+    /// What tasks of `service` ask by its spec.
+    fn of(service: &ServiceRef, spec: &ServiceSpec) -> Result<Self, String> {
+        let placement = &spec.placement;
         let constraints: Result<Vec<Constraint>, _> =
             placement.constraints.iter().map(|text| text.parse()).collect();
         Ok(Self {
@@ -81,6 +88,8 @@ impl Rules {
                 .collect::<Result<_, _>>()?,
             strategy: placement.strategy,
             rebalance: placement.rebalance,
+            replicas: (spec.mode == Mode::Replicated).then_some(spec.replicas),
+            parallelism: spec.update.parallelism,
         })
     }
 
@@ -171,6 +180,16 @@ impl RuleBook {
         terms.any(|term| !term.is_apart && term.other == *other)
     }
 
+    /// Whether a service wants its tasks moved.
+    pub(crate) fn has_balanced(&self) -> bool {
+        !self.balanced.is_empty()
+    }
+
+    /// The services that are there, with their uids.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Uid, &Ruling)> {
+        self.rulings.iter()
+    }
+
     /// Makes `entry` the spec of `service`; names the uids that this concerns.
     pub(crate) fn set(&mut self, service: &ServiceRef, entry: Option<&Entry>) -> Vec<Uid> {
         let key = Key::Service(service.clone()).to_string();
@@ -198,12 +217,16 @@ impl RuleBook {
         for other in &named {
             self.namers.entry(other.clone()).or_default().insert(uid.clone());
         }
+        if ruling.rules.as_ref().is_ok_and(|rules| rules.rebalance == Some(Rebalance::WhenIdle)) {
+            self.balanced.insert(uid.clone());
+        }
         self.rulings.insert(uid.clone(), ruling);
         named.iter().filter_map(|other| self.uid(other)).cloned().collect()
     }
 
     /// Forgets the ruling of `uid`; names the services that its affinity named.
     fn forget(&mut self, uid: &Uid) -> Vec<Uid> {
+        self.balanced.remove(uid);
         let named = self.rulings.remove(uid).map(|ruling| ruling.named()).unwrap_or_default();
         for other in &named {
             if let Some(namers) = self.namers.get_mut(other) {
@@ -220,7 +243,7 @@ impl RuleBook {
 impl Ruling {
     fn of(at: &ServiceRef, entry: &Entry) -> Self {
         let rules = match (&entry.value, typed::<Service>(Some(entry))) {
-            (Ok(_), Some(service)) => Rules::of(at, &service.spec.placement),
+            (Ok(_), Some(service)) => Rules::of(at, &service.spec),
             (Ok(_), None) => Err("not a service".to_owned()),
             (Err(invalid), _) => Err(invalid.to_string()),
         };

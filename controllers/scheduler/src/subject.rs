@@ -19,6 +19,8 @@ pub enum Subject {
     Waiting(Group),
     /// The tasks that are on this node: whether it still suits them.
     Placed(NodeId),
+    /// The tasks of this service that run: whether other nodes suit them better.
+    Balanced(Uid),
 }
 
 impl Group {

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use skep_api::cluster::{ClusterPlacement, ClusterSpec};
 use skep_api::eviction::Eviction;
-use skep_api::ident::NodeId;
+use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Key, Place, ServiceRef, TaskRef};
 use skep_api::node::{NodeReport, NodeSpec, NodeStatus};
-use skep_api::task::{Task, TaskStatus};
+use skep_api::service::Rebalance;
+use skep_api::task::{Cause, Task, TaskStatus};
 use skep_runtime::controller::World;
 use skep_runtime::table::Entry;
 
@@ -18,7 +19,7 @@ use crate::node::Node;
 use crate::pending::Pending;
 use crate::plan;
 use crate::record::{Record, Request, TaskId};
-use crate::rules::RuleBook;
+use crate::rules::{RuleBook, Rules, Ruling};
 use crate::subject::{Group, Subject};
 use crate::typed::typed;
 
@@ -50,7 +51,7 @@ impl World for SchedulerWorld {
                 Place::Node(node) => self.set_task(node, task, entry),
             },
             Key::TaskStatus(task) => match &task.place {
-                Place::Pending => waiting(self.pending.set_status(task, entry)),
+                Place::Pending => self.set_pending_status(task, entry),
                 Place::Node(node) => self.set_status(node, task, entry),
             },
             Key::Eviction(task) => match &task.place {
@@ -88,7 +89,8 @@ impl World for SchedulerWorld {
 
     fn all(&self) -> Vec<Subject> {
         let placed = self.fleet.ids().cloned().map(Subject::Placed);
-        self.all_waiting().into_iter().chain(placed).collect()
+        let balanced = self.balanced();
+        self.all_waiting().into_iter().chain(placed).chain(balanced).collect()
     }
 }
 
@@ -120,13 +122,46 @@ impl SchedulerWorld {
         for uid in &uids {
             touched.extend(self.pending.groups_of(uid).cloned().map(Subject::Waiting));
             touched.extend(self.fleet.nodes_of(uid).cloned().map(Subject::Placed));
+            touched.extend(self.idle(uid));
         }
         touched
     }
 
     fn change_node(&mut self, node: &NodeId, edit: impl FnOnce(&mut Node)) -> Vec<Subject> {
         self.fleet.change(node, |_, node| edit(node));
-        self.wake(node)
+        let mut touched = self.wake(node);
+        if self.fleet.find(node).is_some_and(|(_, node)| node.opening().is_some()) {
+            touched.extend(self.balanced());
+        }
+        touched
+    }
+
+    /// The services whose tasks are moved while they are idle.
+    fn balanced(&self) -> Vec<Subject> {
+        if self.settings.rebalance == Rebalance::Never && !self.rules.has_balanced() {
+            return Vec::new();
+        }
+        let wants = |ruling: &Ruling| ruling.rules.as_ref().is_ok_and(|rules| self.is_balanced(rules));
+        let services = self.rules.all().filter(|(_, ruling)| wants(ruling));
+        services.map(|(uid, _)| Subject::Balanced(uid.clone())).collect()
+    }
+
+    fn is_balanced(&self, rules: &Rules) -> bool {
+        rules.replicas.is_some() && rules.rebalance.unwrap_or(self.settings.rebalance) == Rebalance::WhenIdle
+    }
+
+    /// Whether all tasks of `uid` that `rules` ask for run, and nothing else is going on with it.
+    pub(crate) fn is_idle(&self, uid: &Uid, rules: &Rules) -> bool {
+        let calm = self.fleet.calm(uid);
+        Some(calm.running) == rules.replicas
+            && calm.others == 0
+            && self.pending.groups_of(uid).next().is_none()
+    }
+
+    /// The service `uid`, if it may have become idle.
+    fn idle(&self, uid: &Uid) -> Option<Subject> {
+        let rules = self.rules.of(uid)?.rules.as_ref().ok()?;
+        (self.is_balanced(rules) && self.is_idle(uid, rules)).then(|| Subject::Balanced(uid.clone()))
     }
 
     /// The groups that wait and that `node` takes as it is now. What the others are told is refreshed in time.
@@ -152,13 +187,23 @@ impl SchedulerWorld {
 
     fn set_pending(&mut self, at: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
         if let Some(old) = self.pending.waiter(at) {
-            self.fleet.faults.remove_successor(at, &old.task);
+            self.fleet.succession.remove(at, &old.task);
         }
         let new = typed::<Task>(entry);
         if let Some(task) = &new {
-            self.fleet.faults.add_successor(at, task);
+            self.fleet.succession.add(at, task);
         }
         waiting(self.pending.set_task(at, new))
+    }
+
+    fn set_pending_status(&mut self, at: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
+        let mut touched = waiting(self.pending.set_status(at, entry));
+        // A task that was to be moved stays if there is no better node.
+        let replaced = self.pending.waiter(at).filter(|waiter| waiter.task.cause == Cause::Evict);
+        let home = replaced.and_then(|waiter| self.fleet.home(&waiter.replaced()?));
+        let home = home.and_then(|number| self.fleet.node(number));
+        touched.extend(home.map(|node| Subject::Placed(node.id.clone())));
+        touched
     }
 
     /// What tasks on the node are judged by has changed.
@@ -181,7 +226,7 @@ impl SchedulerWorld {
             self.unaccounted.insert(Group::of(task));
         }
         if let Some(task) = &new {
-            self.fleet.faults.add_successor(at, task);
+            self.fleet.succession.add(at, task);
         }
         let mut old = None;
         let touched = self.edit_task(node, at, |record| {
@@ -189,7 +234,7 @@ impl SchedulerWorld {
             record.is_damaged = false;
         });
         if let (None, Some(old)) = (entry, old) {
-            self.fleet.faults.remove_successor(at, &old);
+            self.fleet.succession.remove(at, &old);
         }
         touched
     }
@@ -221,7 +266,10 @@ impl SchedulerWorld {
         if let (true, Some((service, _))) = (before != after, before.as_ref().or(after.as_ref())) {
             touched.extend(self.wake_companions(service));
         }
-        let judged = self.fleet.find(node).filter(|(_, node)| evict::concerns(&self.rules, node, &id));
+        let there = self.fleet.find(node).map(|(_, node)| node);
+        let service = there.and_then(|node| node.ledger.record(&id)?.task.as_ref()).map(|task| &task.uid);
+        touched.extend(service.and_then(|uid| self.idle(uid)));
+        let judged = there.filter(|node| evict::concerns(&self.rules, node, &id));
         touched.extend(judged.map(|_| Subject::Placed(node.clone())));
         touched
     }

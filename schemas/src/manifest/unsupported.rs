@@ -37,7 +37,6 @@ const SERVICE: &[Later] = &[
         absent: Some("ingress"),
         hint: "the routing mesh comes later: use `mode: host`",
     },
-    later("spec.placement.rebalance"),
     later("spec.task.secrets"),
     later("spec.task.configs"),
     later("spec.task.networks"),

@@ -89,6 +89,21 @@ impl Filter {
         Self::Volumes,
         Self::Affinity,
     ];
+
+    /// Its name, for people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Availability => "availability",
+            Self::Resources => "resources",
+            Self::Plugins => "plugins",
+            Self::Constraints => "constraints",
+            Self::Platform => "platform",
+            Self::HostPorts => "host-ports",
+            Self::MaxReplicas => "max-replicas",
+            Self::Volumes => "volumes",
+            Self::Affinity => "affinity",
+        }
+    }
 }
 
 impl<'w, 'a> Trial<'w, 'a> {

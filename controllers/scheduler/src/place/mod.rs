@@ -9,9 +9,10 @@ mod walk;
 
 use std::collections::BTreeSet;
 
+use skep_api::eviction::EvictionReason;
 use skep_api::key::{ServiceRef, TaskRef};
 use skep_api::service::Strategy;
-use skep_api::task::{Task, TaskState};
+use skep_api::task::{Cause, Task, TaskState};
 use skep_api::time::Timestamp;
 
 use crate::filter::{Fittings, Miss, Trial};
@@ -26,7 +27,7 @@ use rank::Rank;
 pub(crate) use rank::Standing;
 use state::State;
 use tree::Branch;
-use walk::{Emptiest, Fullest};
+use walk::{Drawn, Emptiest, Fullest};
 
 /// The node of the task that a staged task replaces, and what the staged one would take there.
 #[derive(Debug)]
@@ -72,12 +73,62 @@ pub(crate) struct Placing<'w> {
 enum Source<'w> {
     Emptiest(Emptiest<'w>),
     Fullest(Fullest<'w>),
+    Drawn(Drawn),
     Tree(Box<Branch<'w>>),
 }
 
 /// Whether a task fits `node` as it is.
 pub(crate) fn fits<'w>(fleet: &'w Fleet, terms: Terms<'w>, node: NodeNumber) -> bool {
     State::new(fleet, terms).fits(node)
+}
+
+/// The fleet as a group sees it, to look at and not to place on.
+pub(crate) struct Survey<'w>(State<'w>);
+
+impl<'w> Survey<'w> {
+    /// What the group sees.
+    pub(crate) fn new(fleet: &'w Fleet, terms: Terms<'w>) -> Self {
+        Self(State::new(fleet, terms))
+    }
+
+    pub(crate) fn strategy(&self) -> Strategy {
+        self.0.strategy
+    }
+
+    /// Active tasks of the service on `node`.
+    pub(crate) fn replicas(&self, node: NodeNumber) -> u32 {
+        self.0.replicas(node)
+    }
+
+    /// What is on `node`, and what a task adds to that: tasks, or how full the node is if the group reserves anything.
+    pub(crate) fn load(&self, node: NodeNumber) -> (u32, u32) {
+        let standing = self.0.standing(node);
+        if !self.0.reserves() {
+            return (standing.tasks, 1);
+        }
+        let fuller = self.0.fleet.node(node).map_or(0, |node| node.fullness(Some(self.0.share)));
+        (standing.fullness, fuller.saturating_sub(standing.fullness))
+    }
+
+    /// Whether a task fits `node`.
+    pub(crate) fn fits(&self, node: NodeNumber) -> bool {
+        self.0.fits(node)
+    }
+
+    /// Whether tasks of the group fail on `node`.
+    pub(crate) fn is_avoided(&self, node: NodeNumber) -> bool {
+        self.0.is_avoided(node)
+    }
+
+    /// The values of the levels' labels on `node`.
+    pub(crate) fn path(&self, node: NodeNumber) -> Vec<&'w str> {
+        self.0.path(node)
+    }
+
+    /// Sees a further task on `node`.
+    pub(crate) fn put(&mut self, node: NodeNumber) {
+        self.0.put(node, self.0.share);
+    }
 }
 
 impl<'w> Placing<'w> {
@@ -89,6 +140,7 @@ impl<'w> Placing<'w> {
         let source = match state.strategy {
             Strategy::Spread if !has_levels => Source::Emptiest(Emptiest::new(spots)),
             Strategy::Binpack if !has_levels => Source::Fullest(Fullest::new(spots)),
+            Strategy::Random if !has_levels => Source::Drawn(Drawn::new(&state)),
             Strategy::Spread | Strategy::Binpack | Strategy::Random => {
                 Source::Tree(Box::new(Branch::of(&state)))
             }
@@ -103,11 +155,24 @@ impl<'w> Placing<'w> {
             let only = self.state.fleet.number(only)?;
             return self.place_on(only, home);
         }
-        let best = self.best();
+        let best = self.best(key).filter(|best| Some(best.node) != self.left(key, task));
         match (home, best) {
             (Some(home), best) if best.is_none_or(|best| self.is_home_better(&home, best)) => self.stay(home),
             (_, best) => self.put(best?.node, self.state.share),
         }
+    }
+
+    /// The node that `task` is to get away from, because another would suit it better: going there again is no move.
+    fn left(&self, key: &TaskRef, task: &Task) -> Option<NodeNumber> {
+        let name = task.replaces.as_ref().filter(|_| task.cause == Cause::Evict)?;
+        let replaced = TaskId::named(&key.stack, name);
+        let node = self.state.fleet.home(&replaced)?;
+        let record = self.state.fleet.node(node)?.ledger.record(&replaced)?;
+        record.wanted()?;
+        // Without a request, that was taken back, and the task is about to be.
+        let is_for_the_better =
+            record.eviction.is_none_or(|request| request.reason == Some(EvictionReason::Rebalance));
+        is_for_the_better.then_some(node)
     }
 
     /// The node `only`, if it takes the task; no other is looked at.
@@ -146,6 +211,11 @@ impl<'w> Placing<'w> {
         self.state.trial(node, need)
     }
 
+    /// The node that the next task would get.
+    pub(crate) fn choose(&mut self) -> Option<NodeNumber> {
+        self.best().map(|rank| rank.node)
+    }
+
     /// What the node's rank is made of, and how many tasks of the service each branch on its way has, by level.
     pub(crate) fn standing(&self, node: NodeNumber) -> (Standing, Vec<u32>) {
         (self.state.standing(node), self.shares(node))
@@ -166,13 +236,14 @@ impl<'w> Placing<'w> {
     fn shares(&self, node: NodeNumber) -> Vec<u32> {
         match &self.source {
             Source::Tree(tree) => tree.shares(&self.state.path(node)),
-            Source::Emptiest(_) | Source::Fullest(_) => Vec::new(),
+            Source::Emptiest(_) | Source::Fullest(_) | Source::Drawn(_) => Vec::new(),
         }
     }
 
     /// The best node that passes the filters.
-    fn best(&mut self) -> Option<Rank> {
+    fn best(&mut self, key: &TaskRef) -> Option<Rank> {
         match &mut self.source {
+            Source::Drawn(nodes) => nodes.best(key.name.as_str(), &self.state),
             Source::Emptiest(nodes) => nodes.best(&self.state),
             Source::Fullest(nodes) => nodes.best(&self.state),
             Source::Tree(tree) => tree.best(&self.state),
@@ -185,6 +256,7 @@ impl<'w> Placing<'w> {
         match &mut self.source {
             Source::Emptiest(nodes) => nodes.put(number, &self.state),
             Source::Fullest(nodes) => nodes.put(number, &self.state),
+            Source::Drawn(_) => {}
             Source::Tree(tree) => {
                 let path = self.state.path(number);
                 tree.put(&path, need.active, Some(self.state.rank(number)));

@@ -45,7 +45,7 @@ impl<'w> State<'w> {
             neighbours: Neighbours::of(book, fleet, &group.service, service, rules),
             strategy: rules.strategy.unwrap_or(strategy),
             counts: fleet.counts(&group.service),
-            avoided: fleet.faults.avoided(group, now),
+            avoided: fleet.avoided(group, now),
             planned: Lookup::default(),
             seed: lot(0, group.service.as_str().as_bytes()),
         }
@@ -131,6 +131,12 @@ impl<'w> State<'w> {
     pub(super) fn replicas(&self, node: NodeNumber) -> u32 {
         let placed = self.counts.and_then(|counts| counts.get(&node)).copied().unwrap_or(0);
         placed.saturating_add(self.planned.get(&node).map_or(0, |load| load.active))
+    }
+
+    /// A number below `count` that `text` stands for.
+    pub(super) fn draw(&self, text: &str, count: usize) -> usize {
+        let count = u64::try_from(count).unwrap_or(u64::MAX).max(1);
+        usize::try_from(lot(self.seed, text.as_bytes()) % count).unwrap_or(0)
     }
 
     /// A number for the node that changes with each task that it gets.

@@ -62,15 +62,13 @@ impl<'w> Fullest<'w> {
     }
 
     pub(super) fn best(&mut self, state: &State<'w>) -> Option<Rank> {
-        let next = loop {
-            match self.rest.peek().copied().copied() {
-                Some(Spot { node, .. }) if state.is_avoided(node) || !state.fits(node) => {
-                    drop(self.rest.next())
-                }
-                Some(Spot { node, .. }) => break Some(state.rank(node)),
-                None => break None,
+        while let Some(Spot { node, .. }) = self.rest.peek().copied().copied() {
+            if !state.is_avoided(node) && state.fits(node) {
+                break;
             }
-        };
+            self.rest.next();
+        }
+        let next = self.rest.peek().map(|spot| state.rank(spot.node));
         if next.is_none() && !self.is_complete {
             self.is_complete = true;
             self.others.extend(state.avoided().map(|node| Reverse(state.rank(node))));
@@ -81,6 +79,33 @@ impl<'w> Fullest<'w> {
 
     pub(super) fn put(&mut self, node: NodeNumber, state: &State<'w>) {
         self.others.push(Reverse(state.rank(node)));
+    }
+}
+
+/// For `random`: any node that fits, drawn by the task's name, so that it is the same one whenever it is drawn.
+pub(super) struct Drawn {
+    /// In the order of the ids, but for those that were dropped; nodes to avoid are kept apart.
+    nodes: Vec<NodeNumber>,
+    avoided: BinaryHeap<Reverse<Rank>>,
+}
+
+impl Drawn {
+    pub(super) fn new(state: &State<'_>) -> Self {
+        let open = state.everywhere().filter(|(node, _, is_open)| *is_open && !state.is_avoided(*node));
+        let avoided = state.avoided().map(|node| Reverse(state.rank(node))).collect();
+        Self { nodes: open.map(|(node, ..)| node).collect(), avoided }
+    }
+
+    pub(super) fn best(&mut self, task: &str, state: &State<'_>) -> Option<Rank> {
+        while !self.nodes.is_empty() {
+            let position = state.draw(task, self.nodes.len());
+            let node = self.nodes.get(position).copied()?;
+            if state.fits(node) {
+                return Some(state.rank(node));
+            }
+            self.nodes.swap_remove(position);
+        }
+        first_of(&mut self.avoided, state)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The scheduler against small clusters in memory: cases by hand, and random ones judged by an oracle of their own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // They are a test's assertions.
 
+mod answers;
+mod balance;
 mod cases;
 mod cluster;
 mod explaining;
@@ -13,4 +15,5 @@ mod placing;
 mod random;
 mod remedies;
 mod staging;
+mod strategies;
 mod waking;

@@ -1,0 +1,280 @@
+//! Moves running tasks to nodes that suit them better: nodes that joined, came back, or have become emptier.
+//!
+//! A move is made only if it lowers the score: the sums of squares of the tasks in each branch of each level, then of the
+//! service's tasks on each node, then of what is on each node. A later part counts only where the earlier ones stay the
+//! same. Each part is bounded, so moves come to an end, and planning them again afterwards finds none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use skep_api::eviction::{Eviction, EvictionReason};
+use skep_api::ident::Uid;
+use skep_api::service::{Rebalance, Strategy};
+use skep_api::task::{DesiredState, TaskState};
+use skep_api::time::{Span, Timestamp};
+use skep_runtime::plan::Plan;
+
+use crate::change::Change;
+use crate::node::NodeNumber;
+use crate::place::Survey;
+use crate::plan::Ask;
+use crate::record::{Record, TaskId, may_move};
+use crate::rules::Ruling;
+use crate::subject::Group;
+use crate::world::SchedulerWorld;
+
+/// How often a service that may be moved is looked at while nothing happens to it.
+const LOOK: Span = Span::from_secs(60);
+
+/// A task that would be better on another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Move {
+    pub(crate) task: TaskId,
+    pub(crate) from: NodeNumber,
+    /// Where it would go as things are; the scheduler decides when it comes to it.
+    pub(crate) to: NodeNumber,
+}
+
+/// How much a move lowers the score: which part, the first first, and by how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Gain {
+    part: std::cmp::Reverse<usize>,
+    by: u32,
+}
+
+/// A node, as the service sees it.
+#[derive(Debug)]
+pub(crate) struct Site<'w> {
+    pub(crate) node: NodeNumber,
+    /// The values of the levels' labels.
+    pub(crate) path: Vec<&'w str>,
+    /// Tasks of the service.
+    pub(crate) replicas: u32,
+    /// What is on the node, and what a task adds: tasks, or how full it is.
+    pub(crate) load: u32,
+    pub(crate) step: u32,
+    /// Whether a task fits.
+    pub(crate) is_open: bool,
+    /// Those of its tasks that may go, the one that goes first last.
+    pub(crate) movable: Vec<TaskId>,
+}
+
+/// Asks that tasks of `uid` move, if it wants that and has nothing else to do.
+pub(crate) fn plan(world: &SchedulerWorld, uid: &Uid, now: Timestamp) -> Plan<Change> {
+    let mut plan = Plan::default();
+    let Some(ruling) = world.rules.of(uid) else { return plan };
+    let Ok(rules) = &ruling.rules else { return plan };
+    if rules.rebalance.unwrap_or(world.settings.rebalance) != Rebalance::WhenIdle {
+        return plan;
+    }
+    plan.look_again_at(now.after(LOOK));
+    if !world.is_idle(uid, rules) {
+        return plan;
+    }
+    let most = if rules.parallelism == 0 { usize::MAX } else { to_usize(rules.parallelism) };
+    let moves = moves(world, uid, most, now);
+    for change in moves.iter().filter_map(|found| ask(world, ruling, found, now)) {
+        plan.write(change);
+    }
+    if let Some(first) = moves.first().filter(|_| !plan.changes.is_empty()) {
+        let message = format!("{} of its tasks would be better elsewhere: {}", moves.len(), first.why(world));
+        plan.note(format!("Service/{}", ruling.service), "Rebalancing", message);
+    }
+    plan
+}
+
+/// The best moves of tasks of `uid`, at most `most`, each as if those before it were made.
+pub(crate) fn moves(world: &SchedulerWorld, uid: &Uid, most: usize, now: Timestamp) -> Vec<Move> {
+    let mut moves = Vec::new();
+    let Some(group) = running_group(world, uid) else { return moves };
+    let Some(Ok(ask)) = world.rules.of(uid).map(|ruling| Ask::of(world, &group, ruling)) else {
+        return moves;
+    };
+    if ask.rules().replicas.is_none() {
+        return moves;
+    }
+    let mut survey = Survey::new(&world.fleet, ask.terms(world, now));
+    let mut sites = sites(world, uid, &survey);
+    while moves.len() < most {
+        let Some((from, to)) = best(&sites, survey.strategy()) else { break };
+        let (Some(task), Some(home)) = (sites.get_mut(from).and_then(Site::leave), sites.get_mut(to)) else {
+            break;
+        };
+        home.enter();
+        let target = home.node;
+        survey.put(target);
+        for site in &mut sites {
+            site.is_open = site.is_open && survey.fits(site.node);
+        }
+        let Some(source) = sites.get(from) else { break };
+        moves.push(Move { task, from: source.node, to: target });
+    }
+    moves
+}
+
+/// Whether `task`, which was asked to move, would still be better elsewhere.
+pub(crate) fn is_better_elsewhere(
+    world: &SchedulerWorld,
+    uid: &Uid,
+    node: NodeNumber,
+    now: Timestamp,
+) -> bool {
+    let Some(group) = running_group(world, uid) else { return false };
+    let Some(Ok(ask)) = world.rules.of(uid).map(|ruling| Ask::of(world, &group, ruling)) else {
+        return false;
+    };
+    let survey = Survey::new(&world.fleet, ask.terms(world, now));
+    let sites = sites(world, uid, &survey);
+    let branches = branches(&sites);
+    let from = sites.iter().find(|site| site.node == node);
+    from.is_some_and(|from| {
+        sites.iter().any(|to| to.is_open && gain(&branches, from, to, survey.strategy()).is_some())
+    })
+}
+
+/// The group of all tasks of `uid` that run, if it is one.
+fn running_group(world: &SchedulerWorld, uid: &Uid) -> Option<Group> {
+    let nodes = world.fleet.counts(uid)?.keys().filter_map(|number| world.fleet.node(*number));
+    let records = nodes.flat_map(|node| node.ledger.records()).filter_map(|(_, record)| record.wanted());
+    let mut revisions = records.filter(|task| task.uid == *uid).map(|task| task.revision);
+    let revision = revisions.next()?;
+    revisions.all(|other| other == revision).then(|| Group { service: uid.clone(), revision })
+}
+
+fn sites<'w>(world: &'w SchedulerWorld, uid: &Uid, survey: &Survey<'w>) -> Vec<Site<'w>> {
+    let site = |(number, node): (NodeNumber, &'w crate::node::Node)| {
+        let replicas = survey.replicas(number);
+        let movable = |(id, record): (&TaskId, &Record)| is_movable(record, uid).then(|| id.clone());
+        let mut movable: Vec<TaskId> =
+            if replicas == 0 { Vec::new() } else { node.ledger.records().filter_map(movable).collect() };
+        movable.sort_by_key(|id| (id.name.planned_at(), id.clone()));
+        let (load, step) = survey.load(number);
+        let is_open = survey.fits(number) && !survey.is_avoided(number);
+        Site { node: number, path: survey.path(number), replicas, load, step, is_open, movable }
+    };
+    world.fleet.known().map(site).filter(|site| site.is_open || site.replicas > 0).collect()
+}
+
+fn is_movable(record: &Record, uid: &Uid) -> bool {
+    let task = record.wanted().filter(|task| task.uid == *uid && may_move(task));
+    let is_running = record.state == Some(TaskState::Running) && record.eviction.is_none();
+    is_running && task.is_some_and(|task| task.desired == DesiredState::Running)
+}
+
+/// How many tasks each branch has, by its path from the root.
+type Branches<'s, 'w> = BTreeMap<&'s [&'w str], u32>;
+
+fn branches<'s, 'w>(sites: &'s [Site<'w>]) -> Branches<'s, 'w> {
+    let mut branches = Branches::new();
+    for site in sites {
+        for level in 1..=site.path.len() {
+            let count = branches.entry(site.path.get(..level).unwrap_or_default()).or_default();
+            *count = count.saturating_add(site.replicas);
+        }
+    }
+    branches
+}
+
+/// The pair of sites between which a move lowers the score most, as positions.
+///
+/// Within a leaf it is enough to look at the worst node and the best one, so the pairs are those of leaves, not of nodes.
+fn best(sites: &[Site<'_>], strategy: Strategy) -> Option<(usize, usize)> {
+    let branches = branches(sites);
+    let mut leaves: BTreeMap<&[&str], (Option<usize>, Option<usize>)> = BTreeMap::new();
+    for (position, site) in sites.iter().enumerate() {
+        let (worst, best) = leaves.entry(&site.path).or_default();
+        let weight = |other: &usize| sites.get(*other).map(|other| (other.replicas, other.load));
+        let own = Some((site.replicas, site.load));
+        if !site.movable.is_empty() && worst.as_ref().is_none_or(|other| weight(other) < own) {
+            *worst = Some(position);
+        }
+        if site.is_open && best.as_ref().is_none_or(|other| weight(other) > own) {
+            *best = Some(position);
+        }
+    }
+    let mut found: Option<(Gain, usize, usize)> = None;
+    for (from, _) in leaves.values() {
+        for (_, to) in leaves.values() {
+            let (Some(from), Some(to)) = (*from, *to) else { continue };
+            let (Some(source), Some(target)) = (sites.get(from), sites.get(to)) else { continue };
+            let Some(gain) = gain(&branches, source, target, strategy) else { continue };
+            if found.is_none_or(|(most, ..)| gain > most) {
+                found = Some((gain, from, to));
+            }
+        }
+    }
+    found.map(|(_, from, to)| (from, to))
+}
+
+/// How much a move from one site to another lowers the score, if it does.
+fn gain(branches: &Branches<'_, '_>, from: &Site<'_>, to: &Site<'_>, strategy: Strategy) -> Option<Gain> {
+    if from.node == to.node {
+        return None;
+    }
+    let part = |part: usize, before: u32, after: u32| match after.cmp(&before) {
+        std::cmp::Ordering::Less => {
+            Some(Some(Gain { part: std::cmp::Reverse(part), by: before.saturating_sub(after) }))
+        }
+        std::cmp::Ordering::Equal => None,
+        std::cmp::Ordering::Greater => Some(None),
+    };
+    let mut parts = 0;
+    for level in 1..=from.path.len() {
+        let (there, here) = (from.path.get(..level)?, to.path.get(..level)?);
+        if there != here {
+            let count = |path: &[&str]| branches.get(path).copied().unwrap_or(0);
+            if let Some(decided) = part(level, count(there), count(here).saturating_add(1)) {
+                return decided;
+            }
+        }
+        parts = level;
+    }
+    if strategy != Strategy::Spread {
+        return None;
+    }
+    part(parts.saturating_add(1), from.replicas, to.replicas.saturating_add(1))
+        .or_else(|| part(parts.saturating_add(2), from.load, to.load.saturating_add(to.step)))
+        .flatten()
+}
+
+fn ask(world: &SchedulerWorld, ruling: &Ruling, found: &Move, now: Timestamp) -> Option<Change> {
+    let node = world.fleet.node(found.from)?;
+    let task = node.ledger.record(&found.task)?.wanted()?;
+    let eviction =
+        Eviction { reason: EvictionReason::Rebalance, message: found.why(world), since: now, now: false };
+    Some(Change::AskToLeave {
+        task: found.task.on(&node.id),
+        task_modified: task.stamp.modified,
+        node_modified: node.spec.as_ref()?.stamp.modified,
+        report_modified: node.report.as_ref()?.stamp.modified,
+        service: ruling.service.clone(),
+        service_modified: ruling.modified,
+        eviction: Arc::new(eviction),
+    })
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+impl Move {
+    /// Why, in a sentence.
+    pub(crate) fn why(&self, world: &SchedulerWorld) -> String {
+        let name = |number| world.fleet.node(number).map_or("a node", crate::node::Node::name);
+        format!("{} suits it better than {}", name(self.to), name(self.from))
+    }
+}
+
+impl Site<'_> {
+    fn leave(&mut self) -> Option<TaskId> {
+        let task = self.movable.pop()?;
+        self.replicas = self.replicas.saturating_sub(1);
+        self.load = self.load.saturating_sub(self.step);
+        Some(task)
+    }
+
+    fn enter(&mut self) {
+        self.replicas = self.replicas.saturating_add(1);
+        self.load = self.load.saturating_add(self.step);
+    }
+}

@@ -1,0 +1,190 @@
+//! Tasks that run and would be better elsewhere.
+
+use std::collections::BTreeMap;
+
+use skep_api::eviction::{Eviction, EvictionReason};
+use skep_api::ident::TaskName;
+use skep_api::key::{Key, Place, TaskRef};
+use skep_api::node::NodeState;
+use skep_api::object::Object;
+use skep_api::task::{Cause, Task, TaskState};
+use skep_scheduler::Subject;
+
+use crate::cluster::*;
+
+const NODES: u64 = 4;
+
+/// Nodes 1 to 4, two in each of two zones, of which only 1 and 3 were there when the tasks came.
+fn grown(count: u32, placement: &str, update: &str) -> Cluster {
+    let mut cluster = cluster();
+    for number in 1..=NODES {
+        add_node_with(
+            &mut cluster,
+            number,
+            1024,
+            labelled(number, "zone", if number <= 2 { "a" } else { "b" }),
+        );
+    }
+    set_spec(
+        &mut cluster,
+        "web",
+        &format!(", replicas: {count}, update: {{{update}}}, placement: {{rebalance: whenIdle{placement}}}"),
+    );
+    add_service(&mut cluster, "web", 1);
+    for slot in 1..=count {
+        let node = if slot % 2 == 0 { 1 } else { 3 };
+        let key = on_node(&mut cluster, &pending("web", slot, slot.into()), node, task("web", slot));
+        observe(&mut cluster, &key, TaskState::Running);
+    }
+    cluster
+}
+
+fn requests(cluster: &Cluster) -> Vec<(TaskRef, Eviction)> {
+    let request = |key: &Key| match (key, cluster.object(key)) {
+        (Key::Eviction(task), Some(Object::Eviction(eviction))) => Some((task.clone(), (**eviction).clone())),
+        _ => None,
+    };
+    cluster.keys().filter_map(request).collect()
+}
+
+/// What replica and the agents make of the requests that are there: successors that run, and the old ones gone.
+fn obey(cluster: &mut Cluster) -> usize {
+    let requests = requests(cluster);
+    for (position, (old, request)) in requests.iter().enumerate() {
+        assert_eq!(request.reason, EvictionReason::Rebalance);
+        let Some(Object::Task(task)) = cluster.object(&Key::Task(old.clone())).cloned() else {
+            panic!("{old:?} is there")
+        };
+        let run = cluster.revision() * 100 + i64::try_from(position).unwrap();
+        let name = TaskName::new(&task.service.name, &task.slot.to_string(), run);
+        let successor = TaskRef { place: Place::Pending, stack: old.stack.clone(), name };
+        let replaces = Some(old.name.clone());
+        wait_for_node(cluster, &successor, Task { cause: Cause::Evict, replaces, ..(*task).clone() });
+        cluster.settle();
+        let placed = tasks(cluster).into_iter().map(|(key, _)| key).find(|key| key.name == successor.name);
+        let placed = placed.filter(|key| key.place.node().is_some()).expect("it has a better node");
+        assert_ne!(placed.place, old.place);
+        observe(cluster, &placed, TaskState::Running);
+        cluster.delete(Key::TaskStatus(old.clone()));
+        cluster.delete(Key::Task(old.clone()));
+    }
+    cluster.settle();
+    requests.len()
+}
+
+/// Moves until nobody is asked any more; how many in each round.
+fn rounds(cluster: &mut Cluster) -> Vec<usize> {
+    let mut rounds = Vec::new();
+    loop {
+        cluster.settle();
+        match obey(cluster) {
+            0 => return rounds,
+            moved => rounds.push(moved),
+        }
+        assert!(rounds.len() < 50, "it goes on for ever");
+    }
+}
+
+#[test]
+fn tasks_move_to_nodes_that_joined_as_many_at_a_time_as_the_service_lets_go() {
+    let mut cluster = grown(8, "", "parallelism: 2");
+    assert_eq!(rounds(&mut cluster), [2, 2]);
+    assert_eq!(spread(&cluster, "web", 1..=NODES), [2, 2, 2, 2]);
+    assert_eq!(rounds(&mut cluster), Vec::<usize>::new(), "a second run moves nothing");
+}
+
+#[test]
+fn a_service_that_did_not_ask_for_it_is_left_alone() {
+    let mut cluster = grown(8, "", "parallelism: 2");
+    set_spec(&mut cluster, "web", ", replicas: 8");
+    assert_eq!(rounds(&mut cluster), Vec::<usize>::new());
+}
+
+#[test]
+fn nothing_moves_while_the_service_has_anything_else_to_do() {
+    let busy: [(&str, fn(&mut Cluster)); 4] = [
+        ("a task waits", |cluster| {
+            add_revision(cluster, "web", 2, &reserving(9_999), "");
+            wait_for_node(cluster, &pending("web", 9, 9), Task { revision: 2, ..task("web", 9) });
+        }),
+        ("a task starts", |cluster| {
+            let key = pending("web", 8, 8).at(Place::Node(node_id(1)));
+            observe(cluster, &key, TaskState::Starting);
+        }),
+        ("it is being scaled", |cluster| {
+            set_spec(cluster, "web", ", replicas: 9, placement: {rebalance: whenIdle}");
+        }),
+        ("an update is half done", |cluster| {
+            add_revision(cluster, "web", 2, &reserving(1), "");
+            let key = pending("web", 8, 8).at(Place::Node(node_id(1)));
+            cluster.put(Key::Task(key), Task { revision: 2, ..task("web", 8) });
+        }),
+    ];
+    for (what, make_busy) in busy {
+        let mut cluster = grown(8, "", "");
+        make_busy(&mut cluster);
+        cluster.settle();
+        assert_eq!(requests(&cluster), [], "{what}");
+    }
+}
+
+#[test]
+fn a_zone_that_came_back_gets_its_share_again() {
+    let mut cluster = grown(6, ", spread: [node.labels.zone]", "parallelism: 0");
+    for slot in [1, 3, 5] {
+        let key = pending("web", slot, slot.into());
+        cluster.delete(Key::TaskStatus(key.at(Place::Node(node_id(3)))));
+        cluster.delete(Key::Task(key.at(Place::Node(node_id(3)))));
+        let moved = on_node(&mut cluster, &key, 2, task("web", slot));
+        observe(&mut cluster, &moved, TaskState::Running);
+    }
+    assert_eq!(spread(&cluster, "web", 1..=NODES), [3, 3, 0, 0]);
+    rounds(&mut cluster);
+    let counts = spread(&cluster, "web", 1..=NODES);
+    assert_eq!((counts[0] + counts[1], counts[2] + counts[3]), (3, 3), "{counts:?}");
+    assert!(counts.iter().all(|count| (1..=2).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn a_move_that_helps_no_more_is_taken_back_and_one_that_found_no_better_node_as_well() {
+    let mut cluster = grown(8, "", "parallelism: 1");
+    cluster.settle();
+    assert_eq!(requests(&cluster).len(), 1);
+    for number in [2, 4] {
+        set_state(&mut cluster, number, NodeState::Down);
+    }
+    let old = requests(&cluster)[0].0.clone();
+    cluster.settle();
+    assert_eq!(requests(&cluster), [], "the better nodes are gone");
+
+    let mut cluster = grown(8, "", "parallelism: 1");
+    cluster.settle();
+    let successor = Task { cause: Cause::Evict, replaces: Some(old.name.clone()), ..task("web", 8) };
+    for number in [2, 4] {
+        set_state(&mut cluster, number, NodeState::Down);
+    }
+    set_state(&mut cluster, 3, NodeState::Down);
+    wait_for_node(&mut cluster, &pending("web", 8, 99), successor);
+    cluster.settle();
+    assert!(
+        tasks(&cluster).iter().any(|(key, _)| *key == pending("web", 8, 99)),
+        "it does not go back there"
+    );
+    assert_eq!(requests(&cluster), []);
+}
+
+#[test]
+fn what_fits_no_other_node_stays() {
+    let mut cluster = grown(8, ", constraints: ['node.name in (n1, n3)']", "");
+    assert_eq!(rounds(&mut cluster), Vec::<usize>::new());
+}
+
+#[test]
+fn planning_a_balance_says_when_to_look_again() {
+    let mut cluster = grown(2, "", "");
+    cluster.settle();
+    let plan = cluster.plan(&Subject::Balanced(uid("web")));
+    assert!(plan.again.is_some_and(|again| again > cluster.now) && plan.changes.is_empty(), "{plan:?}");
+    let counts: BTreeMap<u64, usize> = (1..=NODES).zip(spread(&cluster, "web", 1..=NODES)).collect();
+    assert_eq!(counts.values().sum::<usize>(), 2);
+}
