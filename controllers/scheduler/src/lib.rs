@@ -36,6 +36,7 @@ mod world;
 
 pub use answer::{Answer, Score, Scored, Verdict, Why, WhyNot};
 pub use change::Change;
+pub use rebalance::{Proposal, proposals};
 pub use subject::{Group, Subject};
 pub use world::SchedulerWorld;
 

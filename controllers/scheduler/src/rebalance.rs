@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use skep_api::eviction::{Eviction, EvictionReason};
 use skep_api::ident::Uid;
+use skep_api::key::{ServiceRef, TaskRef};
 use skep_api::service::{Rebalance, Strategy};
 use skep_api::task::{DesiredState, TaskState};
 use skep_api::time::{Span, Timestamp};
 use skep_runtime::plan::Plan;
 
 use crate::change::Change;
+use crate::load::Load;
 use crate::node::NodeNumber;
 use crate::place::Survey;
 use crate::plan::Ask;
@@ -33,6 +35,21 @@ pub(crate) struct Move {
     pub(crate) from: NodeNumber,
     /// Where it would go as things are; the scheduler decides when it comes to it.
     pub(crate) to: NodeNumber,
+}
+
+/// A move that people may ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    /// The service.
+    pub service: ServiceRef,
+    /// The task, where it is.
+    pub task: TaskRef,
+    /// The name of the node that it leaves.
+    pub from: String,
+    /// The name of the node that suits it best as things are.
+    pub to: String,
+    /// The request, as the scheduler would write it, with its guards.
+    pub change: Change,
 }
 
 /// How much a move lowers the score: which part, the first first, and by how much.
@@ -83,8 +100,57 @@ pub(crate) fn plan(world: &SchedulerWorld, uid: &Uid, now: Timestamp) -> Plan<Ch
     plan
 }
 
+/// What the moves of other services have brought to nodes and taken from them.
+#[derive(Debug, Default)]
+struct Traffic {
+    came: BTreeMap<NodeNumber, Vec<Load>>,
+    /// By how many tasks there are more.
+    more: BTreeMap<NodeNumber, i32>,
+}
+
+/// The moves that would be for the better now, of tasks of `services`, or of all: what `skep rebalance` asks for.
+///
+/// Each is found as if those before it were made. The scheduler takes a request back that no longer helps when its turn
+/// comes, and chooses the node itself.
+pub fn proposals(world: &SchedulerWorld, services: Option<&[ServiceRef]>, now: Timestamp) -> Vec<Proposal> {
+    let mut traffic = Traffic::default();
+    let mut proposals = Vec::new();
+    for (uid, ruling) in world.rules.all() {
+        let is_named = services.is_none_or(|services| services.contains(&ruling.service));
+        let is_idle = ruling.rules.as_ref().is_ok_and(|rules| world.is_idle(uid, rules));
+        if !is_named || !is_idle {
+            continue;
+        }
+        for found in moves_in(world, uid, usize::MAX, now, &mut traffic) {
+            let (Some(change), Some(to)) = (ask(world, ruling, &found, now), world.fleet.node(found.to))
+            else {
+                continue;
+            };
+            let Some(from) = world.fleet.node(found.from) else { continue };
+            proposals.push(Proposal {
+                service: ruling.service.clone(),
+                task: found.task.on(&from.id),
+                from: from.name().to_owned(),
+                to: to.name().to_owned(),
+                change,
+            });
+        }
+    }
+    proposals
+}
+
 /// The best moves of tasks of `uid`, at most `most`, each as if those before it were made.
-pub(crate) fn moves(world: &SchedulerWorld, uid: &Uid, most: usize, now: Timestamp) -> Vec<Move> {
+fn moves(world: &SchedulerWorld, uid: &Uid, most: usize, now: Timestamp) -> Vec<Move> {
+    moves_in(world, uid, most, now, &mut Traffic::default())
+}
+
+fn moves_in(
+    world: &SchedulerWorld,
+    uid: &Uid,
+    most: usize,
+    now: Timestamp,
+    traffic: &mut Traffic,
+) -> Vec<Move> {
     let mut moves = Vec::new();
     let Some(group) = running_group(world, uid) else { return moves };
     let Some(Ok(ask)) = world.rules.of(uid).map(|ruling| Ask::of(world, &group, ruling)) else {
@@ -94,20 +160,26 @@ pub(crate) fn moves(world: &SchedulerWorld, uid: &Uid, most: usize, now: Timesta
         return moves;
     }
     let mut survey = Survey::new(&world.fleet, ask.terms(world, now));
+    traffic.count_in(&mut survey);
     let mut sites = sites(world, uid, &survey);
+    for site in &mut sites {
+        site.load = site.load.saturating_add_signed(traffic.tasks(site.node, &survey));
+    }
     while moves.len() < most {
         let Some((from, to)) = best(&sites, survey.strategy()) else { break };
-        let (Some(task), Some(home)) = (sites.get_mut(from).and_then(Site::leave), sites.get_mut(to)) else {
+        let (Some(task), Some(target)) = (sites.get_mut(from).and_then(Site::leave), sites.get_mut(to))
+        else {
             break;
         };
-        home.enter();
-        let target = home.node;
-        survey.put(target);
+        target.enter();
+        let to = target.node;
+        survey.put(to);
         for site in &mut sites {
             site.is_open = site.is_open && survey.fits(site.node);
         }
-        let Some(source) = sites.get(from) else { break };
-        moves.push(Move { task, from: source.node, to: target });
+        let Some(from) = sites.get(from).map(|site| site.node) else { break };
+        traffic.add(from, to, survey.share());
+        moves.push(Move { task, from, to });
     }
     moves
 }
@@ -255,6 +327,28 @@ fn ask(world: &SchedulerWorld, ruling: &Ruling, found: &Move, now: Timestamp) ->
 
 fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+impl Traffic {
+    fn add(&mut self, from: NodeNumber, to: NodeNumber, share: &Load) {
+        self.came.entry(to).or_default().push(Load { active: 0, ..share.clone() });
+        for (node, step) in [(from, -1), (to, 1)] {
+            let more = self.more.entry(node).or_default();
+            *more = more.saturating_add(step);
+        }
+    }
+
+    fn count_in(&self, survey: &mut Survey<'_>) {
+        for (node, load) in self.came.iter().flat_map(|(node, loads)| loads.iter().map(|load| (*node, load)))
+        {
+            survey.put_foreign(node, load);
+        }
+    }
+
+    /// By how many tasks there are more on `node`, if it is tasks that count.
+    fn tasks(&self, node: NodeNumber, survey: &Survey<'_>) -> i32 {
+        if survey.counts_tasks() { self.more.get(&node).copied().unwrap_or(0) } else { 0 }
+    }
 }
 
 impl Move {

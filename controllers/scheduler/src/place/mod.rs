@@ -125,6 +125,21 @@ impl<'w> Survey<'w> {
         self.0.path(node)
     }
 
+    /// What one task takes.
+    pub(crate) fn share(&self) -> &'w Load {
+        self.0.share
+    }
+
+    /// Whether it is tasks that make a node full, and not what they set aside.
+    pub(crate) fn counts_tasks(&self) -> bool {
+        !self.0.reserves()
+    }
+
+    /// Sees what a task of another service takes on `node`.
+    pub(crate) fn put_foreign(&mut self, node: NodeNumber, load: &Load) {
+        self.0.put(node, load);
+    }
+
     /// Sees a further task on `node`.
     pub(crate) fn put(&mut self, node: NodeNumber) {
         self.0.put(node, self.0.share);
@@ -155,7 +170,7 @@ impl<'w> Placing<'w> {
             let only = self.state.fleet.number(only)?;
             return self.place_on(only, home);
         }
-        let best = self.best(key).filter(|best| Some(best.node) != self.left(key, task));
+        let best = self.best(key.name.as_str()).filter(|best| Some(best.node) != self.left(key, task));
         match (home, best) {
             (Some(home), best) if best.is_none_or(|best| self.is_home_better(&home, best)) => self.stay(home),
             (_, best) => self.put(best?.node, self.state.share),
@@ -211,9 +226,9 @@ impl<'w> Placing<'w> {
         self.state.trial(node, need)
     }
 
-    /// The node that the next task would get.
+    /// The node that the next task would get; for a strategy that draws by the name of the task, a task without one.
     pub(crate) fn choose(&mut self) -> Option<NodeNumber> {
-        self.best().map(|rank| rank.node)
+        self.best("").map(|rank| rank.node)
     }
 
     /// What the node's rank is made of, and how many tasks of the service each branch on its way has, by level.
@@ -241,9 +256,9 @@ impl<'w> Placing<'w> {
     }
 
     /// The best node that passes the filters.
-    fn best(&mut self, key: &TaskRef) -> Option<Rank> {
+    fn best(&mut self, task: &str) -> Option<Rank> {
         match &mut self.source {
-            Source::Drawn(nodes) => nodes.best(key.name.as_str(), &self.state),
+            Source::Drawn(nodes) => nodes.best(task, &self.state),
             Source::Emptiest(nodes) => nodes.best(&self.state),
             Source::Fullest(nodes) => nodes.best(&self.state),
             Source::Tree(tree) => tree.best(&self.state),

@@ -179,6 +179,30 @@ fn what_fits_no_other_node_stays() {
     assert_eq!(rounds(&mut cluster), Vec::<usize>::new());
 }
 
+/// What people ask for by hand: of services that did not ask for it, and all moves at once.
+#[test]
+fn what_people_may_ask_for_is_every_move_that_helps_and_nothing_once_they_are_made() {
+    let mut cluster = grown(8, "", "");
+    add_service(&mut cluster, "db", 1);
+    set_spec(&mut cluster, "db", ", replicas: 1");
+    let db = on_node(&mut cluster, &pending("db", 1, 1), 1, task("db", 1));
+    observe(&mut cluster, &db, TaskState::Running);
+    let proposals = |cluster: &Cluster| skep_scheduler::proposals(&cluster.world, None, cluster.now);
+    let found = proposals(&cluster);
+    let of = |name| found.iter().filter(|found| found.service == service(name)).count();
+    assert_eq!((of("web"), of("db")), (4, 1), "{found:?}");
+    let only = skep_scheduler::proposals(&cluster.world, Some(&[service("db")]), cluster.now);
+    assert_eq!(only.len(), 1);
+    set_spec(
+        &mut cluster,
+        "web",
+        ", replicas: 8, update: {parallelism: 0}, placement: {rebalance: whenIdle}",
+    );
+    set_spec(&mut cluster, "db", ", replicas: 1, placement: {rebalance: whenIdle}");
+    rounds(&mut cluster);
+    assert_eq!(proposals(&cluster), []);
+}
+
 #[test]
 fn planning_a_balance_says_when_to_look_again() {
     let mut cluster = grown(2, "", "");
