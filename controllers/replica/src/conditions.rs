@@ -50,11 +50,9 @@ fn rolled_back(rollout: &Rollout) -> Option<String> {
 }
 
 fn placed(facts: &Facts<'_>) -> Verdict {
-    match &facts.waits {
-        Some(waits) if waits.reason == "NoSuitableNode" => {
-            (Truth::False, waits.reason, with_more(waits, facts.more))
-        }
-        Some(_) | None => (Truth::True, "NothingWaits", String::new()),
+    match &facts.unplaced {
+        Some((waits, more)) => (Truth::False, waits.reason, with_more(waits, *more)),
+        None => (Truth::True, "NothingWaits", String::new()),
     }
 }
 

@@ -3,6 +3,7 @@
 use skep_api::condition::{self, Condition, Truth};
 use skep_api::key::ServiceRef;
 use skep_api::object::Service;
+use skep_api::task::TaskState;
 use skep_api::time::Timestamp;
 use skep_runtime::plan::Plan;
 use skep_runtime::tasks::Run;
@@ -49,6 +50,10 @@ fn looping<'s, 'a>(
     plan: &mut Plan<Change>,
 ) -> Option<&'s Run<'a>> {
     let newest = slot.wanted().last().filter(|run| run.task.streak >= CRASH_LOOP)?;
+    // A run of a job that came to its end at last.
+    if newest.state == TaskState::Complete {
+        return None;
+    }
     let since = newest.status.map(|status| status.since).filter(|_| newest.is_serving());
     let settled = since.map(|since| since.after(healthy_run(&service.spec.restart, newest.task.streak)));
     if let Some(settled) = settled {

@@ -13,6 +13,7 @@ use skep_api::time::Timestamp;
 use skep_runtime::controller::Moment;
 use skep_runtime::plan::{Expect, Plan};
 use skep_runtime::table::Versioned;
+use skep_runtime::tasks::Run;
 
 use crate::census;
 use crate::change::{Change, Report};
@@ -46,9 +47,11 @@ pub(crate) struct Facts<'a> {
     pub(crate) gate: &'a Gate,
     /// The first slot without a task that serves: what it waits for, and whether that is a node.
     pub(crate) waits: Option<waiting::Waits>,
+    /// The first slot that waits for a node, and how many more do.
+    pub(crate) unplaced: Option<(waiting::Waits, usize)>,
     /// How many more slots wait.
     pub(crate) more: usize,
-    /// How many slots are still being removed.
+    /// How many slots are still being removed, on nodes that can do so.
     pub(crate) leaving: usize,
 }
 
@@ -156,6 +159,9 @@ impl<'a> Facts<'a> {
             .collect();
         waits.sort_by_key(|waits| waits.is_final);
         let more = waits.len().saturating_sub(1);
+        let mut unplaced = waits.iter().filter(|waits| waits.reason == waiting::NO_NODE).cloned();
+        let first = unplaced.next();
+        let unplaced = first.map(|first| (first, unplaced.count()));
         Self {
             desired: census::desired(&service.spec, view, job.as_ref()),
             running: count(serving()),
@@ -167,7 +173,13 @@ impl<'a> Facts<'a> {
             gate: view.gate,
             more,
             waits: waits.into_iter().next(),
-            leaving: view.slots.values().filter(|slot| !slot.is_kept()).count(),
+            unplaced,
+            // What is on a node that is Down ends when that comes back, or never: nobody waits for it.
+            leaving: view
+                .slots
+                .values()
+                .filter(|slot| !slot.is_kept() && !slot.runs.iter().all(Run::is_lost))
+                .count(),
         }
     }
 }

@@ -11,6 +11,9 @@ use skep_runtime::tasks::Run;
 use crate::policy;
 use crate::slots::SlotView;
 
+/// The reason of what waits for a node.
+pub(crate) const NO_NODE: &str = "NoSuitableNode";
+
 /// What a slot waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Waits {
@@ -90,7 +93,7 @@ fn run_waits(run: &Run<'_>) -> (&'static str, String) {
         return ("Starting", on_its_way(run));
     }
     match error(run) {
-        Some(error) => ("NoSuitableNode", error.to_owned()),
+        Some(error) => (NO_NODE, error.to_owned()),
         None => ("Scheduling", "waits for a node".to_owned()),
     }
 }
