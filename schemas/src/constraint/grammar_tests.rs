@@ -70,6 +70,10 @@ fn a_property_is_read_by_its_name_and_a_wrong_one_is_put_right() {
         ("engine.label.disk", "engine.labels.disk"),
         ("node.hostnam", "node.hostname"),
         ("node.arch", "node.platform.arch"),
+        ("node.platform.architecture", "node.platform.arch"),
+        ("node.lables.a.b", "node.labels.a.b"),
+        ("role", "node.role"),
+        ("zone", "node.labels.zone"),
     ] {
         let error = wrong.parse::<Property>().unwrap_err();
         assert!(error.hint().contains(&format!("`{meant}`")), "{error}");

@@ -59,13 +59,8 @@ const NAMED: [(&str, Property); 7] = [
 const NODE_LABELS: &str = "node.labels.";
 const ENGINE_LABELS: &str = "engine.labels.";
 /// What others call it.
-const ELSEWHERE: [(&str, &str); 5] = [
-    ("node.arch", "node.platform.arch"),
-    ("node.os", "node.platform.os"),
-    ("node.address", "node.ip"),
-    ("kubernetes.io/hostname", "node.hostname"),
-    ("hostname", "node.hostname"),
-];
+const ELSEWHERE: [(&str, &str); 3] =
+    [("node.arch", "node.platform.arch"), ("node.os", "node.platform.os"), ("node.address", "node.ip")];
 /// What to say when nothing is near.
 pub(super) const SUCH_AS: &str = "such as node.labels.KEY, node.name, node.role, node.platform.arch";
 
@@ -118,15 +113,24 @@ pub(super) fn meant(key: &str) -> Option<String> {
     if let Some((_, ours)) = ELSEWHERE.iter().find(|(theirs, _)| *theirs == lower) {
         return Some((*ours).to_owned());
     }
-    // `node.label.zone`, `labels.zone` and `engine.label.zone` are labels as well; what follows may be anything.
-    let kinds = ["node.label", "node.labels", "labels", "label", "engine.label", "engine.labels"];
-    let of =
-        |kind: &&&str| lower.strip_prefix(**kind).is_some_and(|rest| rest.starts_with('.') && rest.len() > 1);
-    if let Some(kind) = kinds.iter().find(of) {
-        let prefix = if kind.starts_with("engine") { ENGINE_LABELS } else { NODE_LABELS };
-        return key.get(kind.len() + 1..).map(|label| format!("{prefix}{label}"));
+    let mut names = NAMED.iter().map(|(name, _)| *name);
+    let Some((head, last)) = key.rsplit_once('.').filter(|(_, last)| !last.is_empty()) else {
+        // One word: the end of a name, or else somebody's label.
+        let whole = names.find(|name| name.rsplit('.').next() == Some(lower.as_str()));
+        return Some(whole.map_or_else(|| format!("{NODE_LABELS}{key}"), str::to_owned));
+    };
+    if matches!(head, "label" | "labels") {
+        return Some(format!("{NODE_LABELS}{last}"));
     }
-    nearest(key, NAMED.iter().map(|(name, _)| *name)).map(str::to_owned)
+    // What follows `node.lable.` may be anything; a label's key may have dots itself.
+    let kind_end = key.match_indices('.').nth(1).map(|(at, _)| at);
+    let kind = kind_end.and_then(|end| key.get(..end)).unwrap_or_default();
+    let kinds = [NODE_LABELS, ENGINE_LABELS].map(|kind| kind.trim_end_matches('.'));
+    let label = kind_end.and_then(|end| key.get(end..)).filter(|label| label.len() > 1);
+    if let (Some(kind), Some(label)) = (nearest(kind, kinds.into_iter()), label) {
+        return Some(format!("{kind}{label}"));
+    }
+    nearest(key, names).map(str::to_owned)
 }
 
 /// Reads the name of a property that nodes have.

@@ -57,7 +57,12 @@ fn generic(kinds: &BTreeMap<String, u32>, report: &mut Report<'_>) {
             report.fault_name(code::MALFORMED, &at, message, "such as GPU");
         }
         if *count == 0 {
-            report.fault(code::OUT_OF_RANGE, &at, "none of it are reserved", "write 1 or more, or remove it");
+            report.fault(
+                code::OUT_OF_RANGE,
+                &at,
+                "a reservation of 0 reserves nothing",
+                "write 1 or more, or remove it",
+            );
         }
     }
 }
