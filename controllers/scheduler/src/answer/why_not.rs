@@ -2,12 +2,14 @@
 
 use serde::Serialize;
 use skep_api::ident::{NodeId, Uid};
+use skep_api::task::Remedy;
 use skep_api::time::Timestamp;
 
 use crate::answer::score::{Scored, scored};
 use crate::filter::Filter;
 use crate::place::Placing;
 use crate::plan::Ask;
+use crate::remedy::Search;
 use crate::subject::Group;
 use crate::words;
 use crate::world::SchedulerWorld;
@@ -27,6 +29,9 @@ pub struct WhyNot {
     /// The node that would be taken now, if any would.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<Scored>,
+    /// If it does not fit: the smallest change by which it would.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<Remedy>,
 }
 
 /// What one filter says of a node.
@@ -60,7 +65,20 @@ impl SchedulerWorld {
         };
         let filters: Vec<Verdict> = Filter::ALL.into_iter().map(verdict).collect();
         let node = scored(&self.fleet, &placing, number).ok_or("no such node")?;
+        let misses: Vec<_> = trial.misses().collect();
+        let remedy = (!misses.is_empty()).then(|| {
+            let mut search = Search::new(&self.fleet);
+            search.consider(&trial, &misses);
+            search.remedy(terms.share)
+        });
         let best = placing.choose().and_then(|best| scored(&self.fleet, &placing, best));
-        Ok(WhyNot { revision, fits: filters.iter().all(|verdict| verdict.passed), filters, node, best })
+        Ok(WhyNot {
+            revision,
+            fits: filters.iter().all(|verdict| verdict.passed),
+            filters,
+            node,
+            best,
+            remedy,
+        })
     }
 }
