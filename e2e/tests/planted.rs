@@ -37,6 +37,12 @@ fn agents_that_start_without_a_claim_are_found_as_such() {
     assert_eq!(broken_by(Plant::NoClaim).first(), Some(&26));
 }
 
+/// Nothing else looks at what an edit should have led to: the comparison with a fresh cluster that is given the last specs.
+#[test]
+fn an_updater_that_forgets_edits_of_labels_is_found_as_such() {
+    assert_eq!(broken_by(Plant::OldLabels).first(), Some(&39));
+}
+
 #[test]
 fn a_seed_runs_alike_twice_and_breaks_nothing() {
     let totals = campaign(1, 12, 12, None);

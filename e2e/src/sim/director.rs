@@ -195,6 +195,7 @@ impl Director {
             Fault::LoseMachine if self.lost.is_none() => {
                 self.lost = Some(process.index);
                 process.kill().await;
+                self.ground.oracle.machine_lost(&machine.node);
                 Some(Instant::now())
             }
             _ => None,

@@ -124,6 +124,11 @@ impl Menu {
         Self { rates }
     }
 
+    /// No fault at all.
+    pub(crate) fn calm() -> Self {
+        Self { rates: Fault::ALL.map(|_| 0.0) }
+    }
+
     /// How likely `fault` is at one opportunity, 0 to 1.
     pub(crate) fn rate(&self, fault: Fault) -> f64 {
         self.rates.get(fault as usize).copied().unwrap_or_default()

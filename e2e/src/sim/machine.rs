@@ -10,7 +10,7 @@ use skep_agent::labels;
 use skep_agent::simulated::{End, Faults, Incident, Latency, SimulatedEngine};
 use skep_api::ident::NodeId;
 use skep_api::key::{Key, TaskRef, prefix};
-use skep_api::node::{Platform, Resources};
+use skep_api::node::{Generic, Platform, Plugins, Resources};
 use skep_api::quantity::{Cpus, Memory};
 use skep_api::time::Timestamp;
 
@@ -24,6 +24,8 @@ use super::user::IMAGE_VERSIONS;
 pub(crate) const MEMORY_MIB: u64 = 1024;
 /// The label of containers that end by themselves.
 pub(crate) const ENDS: &str = "ends";
+/// The label that names the identity of a container's service.
+const SERVICE: &str = "com.docker.swarm.service.id";
 /// The cores of one machine.
 const CPUS: u64 = 4;
 
@@ -42,7 +44,7 @@ impl Machine {
     pub(crate) fn new(ground: &Ground, index: usize) -> Self {
         let mut random = ground.random(&format!("machine {index}"));
         let node = NodeId::from_random(random.u64(..));
-        let engine = SimulatedEngine::new(ground.env_with(0, random.u64(..)), equipment());
+        let engine = SimulatedEngine::new(ground.env_with(0, random.u64(..)), equipment(index));
         engine.set_latency(Latency {
             read: 0..3,
             create: 5..60,
@@ -86,8 +88,11 @@ impl Machine {
 
     /// What the oracle compares with the tasks.
     pub(crate) fn found(&self) -> Vec<Found> {
-        let containers = self.engine.containers();
-        containers.iter().filter_map(|held| Some((task_of(held)?, held.phase == Phase::Running))).collect()
+        let found = |held: &Container| {
+            let service = held.labels.get(SERVICE).cloned().unwrap_or_default();
+            Some(Found { task: task_of(held)?, service, runs: held.phase == Phase::Running })
+        };
+        self.engine.containers().iter().filter_map(found).collect()
     }
 
     /// Ends a container that runs, as if by itself. Whether there was one.
@@ -126,8 +131,16 @@ impl Machine {
     }
 }
 
-fn equipment() -> Equipment {
+/// What machine number `index` is: every second one has named resources and another volume driver.
+fn equipment(index: usize) -> Equipment {
+    let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let is_special = index.is_multiple_of(2);
+    let gpus = Generic::Named(set(if is_special { &["gpu-a", "gpu-b", "gpu-c"] } else { &["gpu-d"] }));
+    let generic = [("GPU".to_owned(), gpus), ("SSD".to_owned(), Generic::Count(2))];
+    let volume = set(if is_special { &["local", "nfs"] } else { &["local"] });
     Equipment {
+        generic: generic.into_iter().collect(),
+        plugins: Plugins { volume, network: set(&["bridge", "host"]), log: set(&["json-file"]) },
         capacity: Resources {
             cpus: Cpus::from_nanos(CPUS * 1_000_000_000),
             memory: Memory::from_bytes(MEMORY_MIB << 20),

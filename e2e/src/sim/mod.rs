@@ -3,9 +3,11 @@
 //!
 //! What runs is what the binaries run. Only the network, the clock, randomness and the container engine are the simulator's.
 
+mod calm;
 mod campaign;
 mod director;
 mod fault;
+mod fresh;
 mod ground;
 mod machine;
 mod oracle;
@@ -18,10 +20,8 @@ mod trace;
 mod user;
 mod wire;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use skep_api::ident::NodeId;
 use skep_store::fake::FakeEtcd;
 use skep_store::{Config, Store};
 use tokio::task::LocalSet;
@@ -38,22 +38,15 @@ use fault::{Menu, Tally};
 use ground::Ground;
 use machine::Machine;
 use oracle::Oracle;
-use oracle::invariant::{CONVERGES, NO_DETACHED, QUIET};
-use oracle::rest::Found;
+use oracle::invariant::{CONVERGES, NO_DETACHED};
 use process::Process;
 use role::Role;
 use wire::Weather;
 
 /// How long faults and edits go on.
 const STORM: Duration = Duration::from_secs(60);
-/// How long the cluster may take after that until it is what is wanted.
-const CONVERGENCE_LIMIT: Duration = Duration::from_secs(180);
-/// How often that is looked at.
-const LOOK: Duration = Duration::from_secs(2);
-/// How long it must have written nothing before it counts as at rest.
-const SETTLED: Duration = Duration::from_secs(26);
-/// How long it must stay so, without a single write.
-const REST: Duration = Duration::from_secs(60);
+/// How long what is still on its way when a run has ended takes to arrive.
+const LAST_ARRIVAL: Duration = Duration::from_secs(2);
 /// How many processes of each controller there are.
 const INSTANCES: usize = 2;
 /// How many machines there are.
@@ -105,7 +98,8 @@ async fn simulate(seed: u64, Options { plant, lines }: Options) -> Outcome {
     let weather =
         Weather { menu, tally: tally.clone(), calm_from: Instant::now() + STORM, plant, end: end.clone() };
     let ground = Ground { etcd, weather, oracle: oracle.clone(), seed };
-    if let Err(error) = play(&ground).await {
+    let mut fresh = None;
+    if let Err(error) = play(&ground, &mut fresh).await {
         oracle.accuse(CONVERGES, error.to_string());
     }
     end.cancel();
@@ -114,20 +108,34 @@ async fn simulate(seed: u64, Options { plant, lines }: Options) -> Outcome {
     if left > 0 {
         oracle.accuse(NO_DETACHED, format!("{left} tasks run on"));
     }
-    let (trace, commits) = oracle.trace();
-    let (violation, last_lines) = (oracle.violation(), oracle.last_lines());
+    let (mut trace, mut commits) = oracle.trace();
+    let (violation, mut last_lines) = (oracle.violation(), oracle.last_lines());
+    if let Some((hash, more)) = fresh.as_ref().map(Oracle::trace) {
+        trace ^= hash.rotate_left(1);
+        commits += more;
+    }
+    if violation.is_some()
+        && let Some(fresh) = fresh
+    {
+        last_lines.push("a fresh cluster is given the last specs".to_owned());
+        last_lines.extend(fresh.last_lines());
+    }
     Outcome { seed, violation, last_lines, trace, commits, elapsed: oracle.elapsed(), faults: tally.counts() }
 }
 
 /// How many tasks outlive their processes and etcd, once what was on its way has arrived.
 async fn tasks_left() -> usize {
-    tokio::time::sleep(LOOK).await;
+    tokio::time::sleep(LAST_ARRIVAL).await;
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
-async fn play(ground: &Ground) -> Result<(), skep_store::Error> {
+/// The storm, the calm after it, and a `fresh` cluster that is given the same specs, if it comes to that.
+async fn play(ground: &Ground, fresh: &mut Option<Oracle>) -> Result<(), skep_store::Error> {
     found_cluster(ground).await?;
-    let mut director = Director::new(ground.clone(), cast(ground));
+    let machines = 0..ground.random("machines").choice(MACHINES).unwrap_or_default();
+    let mut processes = cast(ground, INSTANCES, machines);
+    processes.push(Process::new(Role::User, 0, None));
+    let mut director = Director::new(ground.clone(), processes);
     while !ground.weather.is_calm() && ground.oracle.violation().is_none() {
         director.storm().await;
     }
@@ -135,9 +143,13 @@ async fn play(ground: &Ground) -> Result<(), skep_store::Error> {
     user::mend(&founder(ground).await?).await?;
     ground.oracle.dismiss("");
     if ground.oracle.violation().is_none() {
-        converge(ground, &mut director).await;
+        calm::converge(ground, &mut director).await;
     }
+    let last = fresh::Last::of(ground, &director).await?;
     director.end().await;
+    if ground.oracle.violation().is_none() {
+        last.compare(ground, fresh).await?;
+    }
     Ok(())
 }
 
@@ -157,74 +169,14 @@ async fn founder(ground: &Ground) -> Result<Store, skep_store::Error> {
     Store::over(ground.etcd.perfect_channel(), Config::new(Vec::new(), seed)).await
 }
 
-fn cast(ground: &Ground) -> Vec<Process> {
+/// So many processes of each controller, and the agents of these machines.
+fn cast(ground: &Ground, instances: usize, machines: impl IntoIterator<Item = usize>) -> Vec<Process> {
     let controllers = Role::CONTROLLERS.into_iter();
     let mut processes: Vec<Process> = controllers
-        .flat_map(|role| (0..INSTANCES).map(move |index| Process::new(role, index, None)))
+        .flat_map(|role| (0..instances).map(move |index| Process::new(role, index, None)))
         .collect();
-    let machines = ground.random("machines").choice(MACHINES).unwrap_or_default();
-    processes.extend(
-        (0..machines).map(|index| Process::new(Role::Agent, index, Some(Machine::new(ground, index)))),
-    );
-    processes.push(Process::new(Role::User, 0, None));
+    let machines = machines.into_iter();
     processes
-}
-
-/// Waits until the cluster is at rest and what is wanted, and then watches that it stays so.
-async fn converge(ground: &Ground, director: &mut Director) {
-    let oracle = &ground.oracle;
-    let deadline = Instant::now() + CONVERGENCE_LIMIT;
-    let mut busy = (oracle.busy_at(), Instant::now());
-    loop {
-        watch_over(director, LOOK).await;
-        if oracle.violation().is_some() {
-            return;
-        }
-        if oracle.busy_at() != busy.0 {
-            busy = (oracle.busy_at(), Instant::now());
-        }
-        let verdict = oracle.check_rest(&machines(director));
-        let is_settled = busy.1.elapsed() >= SETTLED;
-        match verdict {
-            Ok(()) if is_settled => break,
-            Err(violation) if Instant::now() >= deadline => {
-                return oracle.accuse(
-                    violation.invariant,
-                    format!("after {CONVERGENCE_LIMIT:?}: {}", violation.detail),
-                );
-            }
-            Ok(()) if Instant::now() >= deadline => {
-                return oracle
-                    .accuse(QUIET, format!("after {CONVERGENCE_LIMIT:?} there is still something to write"));
-            }
-            Ok(()) | Err(_) => {}
-        }
-    }
-    let at_rest = oracle.busy_at();
-    watch_over(director, REST).await;
-    if oracle.busy_at() != at_rest {
-        oracle.accuse(QUIET, format!("r{} was written at rest", oracle.busy_at()));
-    }
-    if let Err(violation) = oracle.check_rest(&machines(director)) {
-        oracle.accuse(violation.invariant, format!("after {REST:?} of rest: {}", violation.detail));
-    }
-}
-
-/// Lets time pass; processes that end are started again.
-async fn watch_over(director: &mut Director, span: Duration) {
-    let until = Instant::now() + span;
-    while Instant::now() < until {
-        director.look_after(Duration::ZERO).await;
-        director.restart_ended();
-        director.end_jobs();
-        tokio::time::sleep(LOOK.min(span)).await;
-    }
-}
-
-fn machines(director: &Director) -> BTreeMap<NodeId, Vec<Found>> {
-    let present = director.processes.iter().filter(|process| !director.is_lost(process));
-    present
-        .filter_map(|process| process.machine.as_ref())
-        .map(|machine| (machine.node.clone(), machine.found()))
-        .collect()
+        .extend(machines.map(|index| Process::new(Role::Agent, index, Some(Machine::new(ground, index)))));
+    processes
 }

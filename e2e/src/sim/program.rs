@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::ground::Ground;
 use super::machine::Machine;
 use super::oracle::Oracle;
+use super::plant::{Forgetful, Plant};
 use super::role::Role;
 use super::user::User;
 use super::wire::Wire;
@@ -65,6 +66,9 @@ impl Program {
         let shutdown = self.shutdown;
         match (self.role, self.machine) {
             (Role::Replica, _) => control::<skep_replica::Replica>(env, store, config, shutdown).await,
+            (Role::Updater, _) if ground.weather.plant == Some(Plant::OldLabels) => {
+                control::<Forgetful<skep_updater::Updater>>(env, store, config, shutdown).await
+            }
             (Role::Updater, _) => control::<skep_updater::Updater>(env, store, config, shutdown).await,
             (Role::Scheduler, _) => control::<skep_scheduler::Scheduler>(env, store, config, shutdown).await,
             (Role::Node, _) => control::<skep_node::NodeController>(env, store, config, shutdown).await,

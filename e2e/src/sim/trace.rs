@@ -33,6 +33,11 @@ impl Trace {
         Self { limit, ..Self::default() }
     }
 
+    /// How many of its last lines it keeps.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Adds a commit at `at` after the start.
     pub(crate) fn commit(&mut self, at: Duration, commit: &Commit<'_>) {
         (at.as_millis(), commit.revision, commit.client).hash(&mut self.hash);

@@ -7,11 +7,12 @@ use e2e::sim::{Campaign, Options, Outcome, Plant, Totals};
 use tracing_subscriber::EnvFilter;
 
 const HELP: &str = "\
-cargo xtask sim [--seeds N] [--seed S] [--plant guard|fence|claim] [--lines N] [--log FILTER]
+cargo xtask sim [--seeds N] [--seed S] [--plant guard|fence|claim|labels] [--lines N] [--log FILTER]
 
   --seeds N   runs so many seeds (default: 1000; 1 if --seed is given)
   --seed S    begins with this seed (default: 1)
-  --plant B   plants a bug: controllers without guards, controllers without a fence, agents without a claim
+  --plant B   plants a bug: controllers without guards, controllers without a fence, agents without a claim,
+              an updater that forgets edits of labels
   --lines N   shows so many of the last lines of the history of a seed that breaks an invariant (default: 40); of a single
               seed in any case
   --log F     writes what the processes log to stderr, as a filter of tracing selects it: skep_runtime=trace shows every plan

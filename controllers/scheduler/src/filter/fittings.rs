@@ -60,10 +60,10 @@ impl Fittings {
         Self { drivers: drivers.collect(), volumes: pinned.collect() }
     }
 
-    /// The drivers that the machine does not have.
+    /// The drivers that the machine does not have; one that has said nothing of itself has none.
     pub(super) fn missing(&self, report: Option<&NodeReport>) -> impl Iterator<Item = &Driver> {
         let plugins = report.map(|report| &report.plugins);
-        self.drivers.iter().filter(move |driver| plugins.is_some_and(|plugins| !driver.is_among(plugins)))
+        self.drivers.iter().filter(move |driver| plugins.is_none_or(|plugins| !driver.is_among(plugins)))
     }
 
     /// The volumes that are elsewhere.

@@ -84,6 +84,9 @@ pub(crate) const SUPERSEDED: Invariant =
 /// A drained node becomes empty.
 pub(crate) const DRAINED: Invariant =
     Invariant::new(24, "a drained node becomes empty, as far as there is room elsewhere");
+/// What was on a lost node goes on elsewhere.
+pub(crate) const LOST_REPLACED: Invariant =
+    Invariant::new(25, "what a lost node ran soon runs elsewhere, as far as there is room");
 /// A container starts only after a claim.
 pub(crate) const CLAIMED: Invariant = Invariant::new(
     26,
@@ -95,6 +98,8 @@ pub(crate) const NO_ORPHANS: Invariant =
 /// Containers are not stopped without reason.
 pub(crate) const NO_EARLY_STOP: Invariant =
     Invariant::new(28, "the container of a wanted task is not stopped");
+/// With a service goes what was made for it.
+pub(crate) const DELETES_CASCADE: Invariant = Invariant::new(29, "nothing is left of a service that is gone");
 /// An agent without a session starts nothing.
 pub(crate) const NO_START_WITHOUT_SESSION: Invariant =
     Invariant::new(31, "an agent whose session is over starts nothing");
@@ -116,3 +121,9 @@ pub(crate) const ONE_WRITER: Invariant = Invariant::new(37, "a key is written on
 /// A process that has ended leaves nothing behind.
 pub(crate) const NO_DETACHED: Invariant =
     Invariant::new(38, "a process that has ended leaves no task of its own running");
+/// How it came to what is wanted does not matter.
+pub(crate) const LAST_SPECS_DECIDE: Invariant =
+    Invariant::new(39, "the end depends on the last specs alone: a fresh cluster with them becomes the same");
+/// Spread services are even.
+pub(crate) const SPREAD_EVENLY: Invariant =
+    Invariant::new(40, "a service that is spread over a level is even there, as far as there is room");

@@ -1,8 +1,15 @@
 //! The oracle: sees every commit before anybody else does, and everything that an agent asks of its engine, and says
 //! which invariant is broken.
 
+mod affinity;
+mod constraint;
 mod containers;
+pub(crate) mod ending;
+mod even;
+mod fit;
+mod gone;
 pub(crate) mod invariant;
+mod losses;
 mod placement;
 pub(crate) mod rest;
 mod tasks;
@@ -15,15 +22,21 @@ pub(crate) mod writers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use skep_api::eviction::EvictionReason;
 use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Key, TaskRef};
+use skep_api::node::NodeState;
 use skep_api::object::Object;
 use skep_api::service::Order;
+use skep_api::task::Slot;
 use skep_store::fake::{Commit, FakeEtcd};
 use tokio::time::{Duration, Instant};
 
+use self::affinity::Recent;
 use self::containers::Claims;
+use self::ending::Ending;
 use self::invariant::{Invariant, POISON_ISOLATED, Violation};
+use self::losses::Losses;
 use self::rest::{Found, Rest};
 use self::view::{Step, View, Written};
 use self::writers::{Client, Clients};
@@ -41,7 +54,11 @@ struct State {
     view: View,
     clients: Clients,
     claims: Claims,
-    /// Services that were ever updated start-first: two tasks of a slot may run.
+    losses: Losses,
+    recent: Recent,
+    /// Whether nothing ever happens to the cluster.
+    is_fresh: bool,
+    /// Services that were ever updated start-first, or rebalanced, which is always so: two tasks of a slot may run.
     start_first: BTreeSet<Uid>,
     trace: Trace,
     /// The last revision at which something was written that is not for people alone.
@@ -57,6 +74,25 @@ impl Oracle {
         let observer = oracle.clone();
         etcd.on_commit(move |commit| observer.commit(commit));
         oracle
+    }
+
+    /// Nothing will ever happen to the cluster but that it is given specs once.
+    pub(crate) fn set_fresh(&self) {
+        self.lock().is_fresh = true;
+    }
+
+    /// The machine of `node` is lost for ever.
+    pub(crate) fn machine_lost(&self, node: &NodeId) {
+        let mut state = self.lock();
+        let State { view, losses, .. } = &mut *state;
+        losses.lose(view, node);
+    }
+
+    /// The slots that lost machines served and nothing does since, although one of these has room.
+    pub(crate) fn unserved(&self, machines: &BTreeMap<NodeId, Vec<Found>>) -> BTreeMap<(Uid, Slot), TaskRef> {
+        let state = self.lock();
+        let alive: Vec<&NodeId> = machines.keys().collect();
+        state.losses.unserved(&state.view, &alive)
     }
 
     /// Names the cluster, once it has an id.
@@ -117,7 +153,27 @@ impl Oracle {
 
     /// Whether the cluster is what it should become, given the containers of the machines that are left.
     pub(crate) fn check_rest(&self, machines: &BTreeMap<NodeId, Vec<Found>>) -> Result<(), Violation> {
-        Rest { view: &self.lock().view, machines }.check()
+        let state = self.lock();
+        Rest { view: &state.view, machines, is_fresh: state.is_fresh }.check()
+    }
+
+    /// Whether each of these machines is a node that is ready.
+    pub(crate) fn are_ready(&self, machines: &BTreeMap<NodeId, Vec<Found>>) -> bool {
+        let state = self.lock();
+        let status = |node| state.view.node_statuses.get(node);
+        machines.keys().all(|node| status(node).is_some_and(|status| status.state == NodeState::Ready))
+    }
+
+    /// Whether there is a service whose tasks are moved to nodes that suit them better.
+    pub(crate) fn is_rebalanced(&self) -> bool {
+        let view = &self.lock().view;
+        view.services.iter().any(|(_, service)| even::is_rebalanced(view, &service.spec.placement))
+    }
+
+    /// What the cluster has become, given the containers of the machines that are left.
+    pub(crate) fn ending(&self, machines: &BTreeMap<NodeId, Vec<Found>>) -> Ending {
+        let state = self.lock();
+        Ending::of(&Rest { view: &state.view, machines, is_fresh: state.is_fresh })
     }
 
     /// The last revision at which something was written that is not for people alone.
@@ -136,6 +192,11 @@ impl Oracle {
         self.lock().trace.last_lines()
     }
 
+    /// How many lines of the history are kept.
+    pub(crate) fn lines(&self) -> usize {
+        self.lock().trace.limit()
+    }
+
     fn commit(&self, commit: &Commit<'_>) {
         let at = self.elapsed();
         let mut state = self.lock();
@@ -144,7 +205,7 @@ impl Oracle {
         if written.iter().any(|write| !matches!(write.key, Key::Event(_) | Key::Change(_))) {
             state.busy_at = commit.revision;
         }
-        state.learn(&written);
+        state.learn(at, &written, &steps);
         drop(state);
         self.judge(|state| state.check(commit.client, &written, &steps));
     }
@@ -162,8 +223,19 @@ impl Oracle {
 }
 
 impl State {
-    fn learn(&mut self, written: &[Written]) {
+    fn learn(&mut self, at: Duration, written: &[Written], steps: &[Step]) {
+        self.recent.learn(at, written, steps);
+        self.losses.learn(steps);
         for write in written {
+            if let Key::Eviction(task) = &write.key {
+                let is_move = self
+                    .view
+                    .evictions
+                    .get(task)
+                    .is_some_and(|held| held.reason == EvictionReason::Rebalance);
+                let moved = self.view.task_at(task).filter(|_| is_move);
+                self.start_first.extend(moved.map(|moved| moved.task.uid.clone()));
+            }
             let Key::Service(reference) = &write.key else { continue };
             let value = write.entry.as_ref().and_then(|entry| entry.value.as_ref().ok());
             if let Some(Object::Service(service)) = value
@@ -179,7 +251,7 @@ impl State {
     fn check(&mut self, client: &str, written: &[Written], steps: &[Step]) -> Result<(), Violation> {
         writers::check(&self.view, &self.clients, client, written)?;
         tasks::check(&self.view, steps, &self.start_first)?;
-        placement::check(&self.view, steps)?;
+        placement::check(&self.view, steps, &self.recent)?;
         updates::check(&self.view, written, steps)?;
         self.check_poison(steps)?;
         self.claims.commit(&self.view, self.clients.get(client), steps)

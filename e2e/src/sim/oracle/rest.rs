@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_api::constraint::NodeFacts;
 use skep_api::defaults::TASK_HISTORY_LIMIT;
 use skep_api::ident::{NodeId, Uid};
 use skep_api::key::{Place, ServiceRef, TaskRef};
@@ -13,14 +12,24 @@ use skep_api::service::Mode;
 use skep_api::task::{DesiredState, Slot, TaskState};
 use skep_runtime::table::Versioned;
 
+use super::fit::misfit;
 use super::invariant::{
-    CONVERGES, DRAINED, NO_ORPHANS, OWNED, POISON_ISOLATED, QUIET, ROLLBACK_RESTORES, Violation,
+    CONSTRAINED, CONVERGES, DRAINED, NO_ORPHANS, POISON_ISOLATED, QUIET, ROLLBACK_RESTORES, Violation,
 };
-use super::placement::{host_ports, live_on, needs, obstacle, plus, reserved};
+use super::placement::{fits, live_on};
 use super::view::{Seen, View};
+use super::{even, gone};
 
-/// A container of a machine: whose it is, and whether it runs.
-pub(crate) type Found = (TaskRef, bool);
+/// A container of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Whose it is.
+    pub(crate) task: TaskRef,
+    /// The identity of the service, as its label says.
+    pub(crate) service: String,
+    /// Whether it runs.
+    pub(crate) runs: bool,
+}
 
 /// The cluster when nothing more should happen.
 pub(crate) struct Rest<'a> {
@@ -28,6 +37,8 @@ pub(crate) struct Rest<'a> {
     pub(crate) view: &'a View,
     /// The containers of each machine that is still there.
     pub(crate) machines: &'a BTreeMap<NodeId, Vec<Found>>,
+    /// Whether nothing ever happened to the cluster: everything is where it was placed at once.
+    pub(crate) is_fresh: bool,
 }
 
 impl Rest<'_> {
@@ -44,13 +55,14 @@ impl Rest<'_> {
             self.check_service(reference, service, &uid, &tasks)?;
             known.insert(uid);
         }
-        self.check_gone(&known, &tasks)?;
+        gone::check(self, &known, &tasks)?;
+        even::check(self, &tasks)?;
         self.check_history(&tasks)?;
         self.machines.iter().try_for_each(|(node, found)| self.check_machine(node, found))
     }
 
     /// Whether nobody can say any more what became of the tasks there.
-    fn is_lost(&self, place: &Place) -> bool {
+    pub(super) fn is_lost(&self, place: &Place) -> bool {
         place.node().is_some_and(|node| !self.machines.contains_key(node))
     }
 
@@ -69,11 +81,7 @@ impl Rest<'_> {
         uid: &Uid,
         tasks: &[Seen],
     ) -> Result<(), Violation> {
-        let all = tasks
-            .iter()
-            .filter(|task| task.task.uid == *uid && (task.is_wanted() || !self.is_lost(&task.key.place)));
-        let own: Vec<&Seen> = all.filter(|task| !self.is_frozen(task)).collect();
-
+        let own = self.own(uid, tasks);
         let alive: Vec<&Seen> = own.iter().copied().filter(|task| task.is_live()).collect();
         let pending: Vec<&Seen> = of(&alive, |task| task.key.place == Place::Pending);
         let running: Vec<&Seen> = of(&alive, |task| is_running(task) && !self.is_lost(&task.key.place));
@@ -84,7 +92,7 @@ impl Rest<'_> {
         for task in &pending {
             self.check_pending(task)?;
         }
-        self.check_drained(&running)?;
+        self.check_standing(service, &running)?;
         let wanted = self.wanted(service, uid, &own);
         let slots: BTreeSet<_> = alive.iter().map(|task| &task.task.slot).collect();
         let served: BTreeSet<_> = running.iter().map(|task| &task.task.slot).collect();
@@ -92,7 +100,9 @@ impl Rest<'_> {
         CONVERGES.check(!is_job || wanted == 0 || !pending.is_empty(), || {
             format!("the job {reference} has not come to its end: {wanted} are left")
         })?;
-        let is_whole = slots.len() == wanted && (served.len() == wanted || !pending.is_empty());
+        let most = service.spec.job.as_ref().and_then(|job| job.max_concurrent).filter(|most| *most > 0);
+        let at_once = most.map_or(wanted, |most| wanted.min(most as usize));
+        let is_whole = slots.len() == at_once && (served.len() == wanted || !pending.is_empty());
         let is_settled = alive.len() == running.len() + pending.len() + ready.len()
             && (served.len() == running.len() || !pending.is_empty());
         CONVERGES.check(is_whole && is_settled, || {
@@ -106,12 +116,19 @@ impl Rest<'_> {
         // Whether a node that is paused counts is a matter of words.
         let is_paused = |(_, node): (&NodeId, &Versioned<NodeSpec>)| node.availability == Availability::Pause;
         let is_global = matches!(service.spec.mode, Mode::Global | Mode::GlobalJob);
-        let wanted = if is_global && self.view.nodes.iter().any(is_paused) { None } else { Some(wanted) };
+        let wanted = if is_global && self.view.nodes.iter().any(is_paused) { None } else { Some(at_once) };
         self.check_status(reference, service, uid, &running, wanted)
     }
 
+    /// The tasks of the service `uid` that count.
+    pub(super) fn own<'t>(&self, uid: &Uid, tasks: &'t [Seen]) -> Vec<&'t Seen> {
+        let is_known = |task: &&Seen| task.is_wanted() || !self.is_lost(&task.key.place);
+        let own = tasks.iter().filter(|task| task.task.uid == *uid).filter(is_known);
+        own.filter(|task| !self.is_frozen(task)).collect()
+    }
+
     /// Whether it belongs to a node that is paused, and waits for it or was lost with it: it is left as it is.
-    fn is_frozen(&self, task: &Seen) -> bool {
+    pub(super) fn is_frozen(&self, task: &Seen) -> bool {
         let Slot::Node(own) = &task.task.slot else { return false };
         let is_paused = self.view.nodes.get(own).is_some_and(|node| node.availability == Availability::Pause);
         is_paused && (task.key.place == Place::Pending || self.is_lost(&task.key.place))
@@ -142,9 +159,7 @@ impl Rest<'_> {
     fn hosts<'a>(&'a self, service: &'a Service, own: &'a [&'a Seen]) -> impl Iterator<Item = &'a NodeId> {
         self.machines.keys().filter(move |node| {
             let Some(spec) = self.view.nodes.get(node) else { return false };
-            let report = self.view.reports.get(node).map(|held| held.value.as_ref());
-            let fits =
-                service.spec.placement.misfit(&NodeFacts { id: node, spec: &spec.value, report }).is_none();
+            let fits = misfit(self.view, &service.spec.placement, node).is_none();
             let has_task = || {
                 own.iter()
                     .any(|task| task.is_live() && task.is_wanted() && task.key.place.node() == Some(node))
@@ -157,14 +172,20 @@ impl Rest<'_> {
         })
     }
 
-    /// A task runs on a drained node only if no other one has room for it.
-    fn check_drained(&self, running: &[&Seen]) -> Result<(), Violation> {
+    /// A task runs on a drained node, or on one that does not meet what its service asks, only if no other one has room
+    /// for it.
+    fn check_standing(&self, service: &Service, running: &[&Seen]) -> Result<(), Violation> {
         for task in running {
-            let node = task.key.place.node().and_then(|node| self.view.nodes.get(node));
-            if node.is_some_and(|node| node.availability == Availability::Drain) {
+            let Some(id) = task.key.place.node() else { continue };
+            let Some(node) = self.view.nodes.get(id) else { continue };
+            let misfit = misfit(self.view, &service.spec.placement, id);
+            let is_drained = node.availability == Availability::Drain;
+            if is_drained || misfit.is_some() {
                 let fitting = self.machines.keys().find(|node| self.fits(task, node));
-                DRAINED.check(fitting.is_none(), || {
-                    format!("{} runs on a drained node, but fits on {fitting:?}", task.key)
+                let law = if is_drained { DRAINED } else { CONSTRAINED };
+                law.check(fitting.is_none(), || {
+                    let why = misfit.unwrap_or_else(|| "it is drained".to_owned());
+                    format!("{} stays on its node although {why}, but fits on {fitting:?}", task.key)
                 })?;
             }
         }
@@ -180,15 +201,7 @@ impl Rest<'_> {
     }
 
     fn fits(&self, task: &Seen, node: &NodeId) -> bool {
-        let Some(report) = self.view.reports.get(node) else { return false };
-        let on_node = live_on(self.view, node);
-        let used = plus(reserved(self.view, &on_node), needs(self.view, task));
-        let ports = host_ports(self.view, task);
-        let has_port = on_node.iter().all(|other| host_ports(self.view, other).is_disjoint(&ports));
-        obstacle(self.view, task, node).is_none()
-            && has_port
-            && used.cpus <= report.capacity.cpus
-            && used.memory <= report.capacity.memory
+        fits(self.view, task, node)
     }
 
     fn check_revision(
@@ -217,7 +230,12 @@ impl Rest<'_> {
             format!("the last revision of {reference} is not what is wanted: {latest:?}")
         })?;
         let is_paused = matches!(rollout.state, RolloutState::Paused | RolloutState::RollbackPaused);
-        let old = running.iter().find(|task| task.task.revision != rollout.target);
+        // What a global service has on a node that is paused is left as it is.
+        let is_left = |task: &Seen| {
+            let Slot::Node(own) = &task.task.slot else { return false };
+            self.view.nodes.get(own).is_some_and(|node| node.availability == Availability::Pause)
+        };
+        let old = running.iter().find(|task| task.task.revision != rollout.target && !is_left(task));
         let law =
             if rollout.state == RolloutState::RollbackCompleted { ROLLBACK_RESTORES } else { CONVERGES };
         law.check(old.is_none() || is_paused, || format!("{old:?} does not run revision {}", rollout.target))
@@ -246,35 +264,6 @@ impl Rest<'_> {
         })
     }
 
-    /// Nothing is left of services that are gone, except on machines that nobody hears of.
-    fn check_gone(&self, known: &BTreeSet<Uid>, tasks: &[Seen]) -> Result<(), Violation> {
-        let orphans: Vec<&Seen> = tasks.iter().filter(|task| !known.contains(&task.task.uid)).collect();
-        for task in &orphans {
-            OWNED.check(task.task.desired == DesiredState::Remove, || {
-                format!("{} is wanted {:?}, but its service is gone", task.key, task.task.desired)
-            })?;
-            CONVERGES
-                .check(self.is_lost(&task.key.place), || format!("{} of a service that is gone", task.key))?;
-        }
-        let is_explained =
-            |uid: &Uid| known.contains(uid) || orphans.iter().any(|task| task.task.uid == *uid);
-        let rollout = self.view.rollouts.iter().find(|(uid, _)| !is_explained(uid));
-        CONVERGES.check(rollout.is_none(), || {
-            format!("a rollout is left of a service that is gone: {rollout:?}")
-        })?;
-        let revision = self.view.revisions.iter().find(|((uid, _), _)| !is_explained(uid));
-        CONVERGES.check(revision.is_none(), || {
-            format!("a revision is left of a service that is gone: {revision:?}")
-        })?;
-        let eviction = self.view.evictions.iter().find(|(task, _)| self.view.task_at(task).is_none());
-        CONVERGES.check(eviction.is_none(), || {
-            format!("an eviction is left of a task that is gone: {eviction:?}")
-        })?;
-        let status = self.view.service_statuses.iter().find(|(service, _)| !self.view.services.has(service));
-        CONVERGES
-            .check(status.is_none(), || format!("a status is left of a service that is gone: {status:?}"))
-    }
-
     /// A node that was removed is empty. Any other is known to live; exactly one container runs for each task that runs, and none is kept that no task
     /// explains.
     fn check_machine(&self, node: &NodeId, found: &[Found]) -> Result<(), Violation> {
@@ -287,12 +276,12 @@ impl Rest<'_> {
         let is_known = self.view.sessions.get(node).is_some() && self.view.reports.get(node).is_some();
         CONVERGES.check(is_known && is_ready, || format!("{node} is not ready"))?;
         let running: BTreeSet<&TaskRef> =
-            found.iter().filter(|(_, runs)| *runs).map(|(task, _)| task).collect();
-        let count = found.iter().filter(|(_, runs)| *runs).count();
+            found.iter().filter(|held| held.runs).map(|held| &held.task).collect();
+        let count = found.iter().filter(|held| held.runs).count();
         NO_ORPHANS.check(running.len() == count, || {
             format!("two containers of one task run on {node}: {found:?}")
         })?;
-        for (task, runs) in found {
+        for Found { task, runs, .. } in found {
             let seen = self.view.task_at(task);
             let state = seen.as_ref().map(|seen| seen.state);
             let is_explained = if *runs { state == Some(TaskState::Running) } else { seen.is_some() };
@@ -329,7 +318,8 @@ fn of<'a>(tasks: &[&'a Seen], holds: impl Fn(&Seen) -> bool) -> Vec<&'a Seen> {
     tasks.iter().copied().filter(|task| task.is_wanted() && holds(task)).collect()
 }
 
-fn is_running(task: &Seen) -> bool {
+/// Whether it runs, and should.
+pub(super) fn is_running(task: &Seen) -> bool {
     task.state == TaskState::Running
         && matches!(task.task.desired, DesiredState::Running | DesiredState::Complete)
 }

@@ -52,7 +52,10 @@ fn check_move(before: &Seen, after: &Seen) -> Result<(), Violation> {
     })?;
     let (old, new) = (before.task.desired, after.task.desired);
     DESIRED_MONOTONE.check(old <= new, || format!("{task} was wanted {old:?} and is wanted {new:?}"))?;
-    let as_before = Task { desired: old, ..(*after.task).clone() };
+    // The scheduler says which named resources it has when it places it.
+    let is_placed = before.key.place.node().is_none() && after.key.place.node().is_some();
+    let given = if is_placed { &before.task } else { &after.task };
+    let as_before = Task { desired: old, generic: given.generic.clone(), ..(*after.task).clone() };
     TASK_IMMUTABLE
         .check(as_before == *before.task, || format!("{task} was {:?} and is {:?}", before.task, after.task))
 }

@@ -82,7 +82,11 @@ fn check_stopped(view: &View, step: &Step) -> Result<(), Violation> {
     let in_slot =
         |slot: &Seen| tasks.iter().filter(move |task| task.task.slot == slot.task.slot).cloned().collect();
     let moved: Vec<Seen> = in_slot(before);
-    let is_ours = |task: &Seen| task.is_wanted() && matches!(task.task.cause, Cause::Update | Cause::Evict);
+    // One that replaces nothing was made for a slot that was empty already.
+    let is_ours = |task: &Seen| {
+        let is_move = matches!(task.task.cause, Cause::Update | Cause::Evict);
+        is_move && task.is_wanted() && task.task.replaces.is_some()
+    };
     if moved.iter().any(is_serving) || !moved.iter().any(is_ours) {
         return Ok(());
     }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use skep_api::cluster::ClusterSpec;
 use skep_api::eviction::Eviction;
 use skep_api::ident::{Name, NodeId, Stack, TaskName, Uid};
 use skep_api::key::{Key, Place, ServiceRef, TaskRef};
 use skep_api::node::{NodeReport, NodeSpec, NodeState, NodeStatus, Session};
 use skep_api::object::{Object, Service};
-use skep_api::rollout::{Revision, Rollout};
+use skep_api::rollout::{Control, Revision, Rollout};
 use skep_api::service::ServiceStatus;
 use skep_api::task::{DesiredState, Slot, Task, TaskState, TaskStatus};
 use skep_runtime::table::{Entry, Stamp, Table};
@@ -43,6 +44,12 @@ pub(crate) struct View {
     pub(crate) evictions: Table<TaskRef, Eviction>,
     /// What people are told of services.
     pub(crate) service_statuses: Table<ServiceRef, ServiceStatus>,
+    /// What people say to rollouts.
+    pub(crate) controls: Table<ServiceRef, Control>,
+    /// Other keys that are there and belong to services.
+    pub(crate) others: BTreeSet<Key>,
+    /// What holds for services that do not say otherwise.
+    pub(crate) cluster_spec: Option<Arc<ClusterSpec>>,
     tasks: Table<TaskRef, Task>,
     task_statuses: Table<TaskRef, TaskStatus>,
     places: BTreeMap<TaskId, BTreeSet<Place>>,
@@ -214,21 +221,31 @@ impl View {
                 self.tasks.set(task, entry);
                 self.set_place(task);
             }
+            Key::Control(service) => drop(self.controls.set(service, entry)),
+            Key::Cluster => {
+                let value = entry.and_then(|entry| entry.value.as_ref().ok());
+                self.cluster_spec = match value {
+                    Some(Object::Cluster(spec)) => Some(Arc::clone(spec)),
+                    Some(_) | None => None,
+                };
+            }
+            Key::Pin(..) | Key::ServiceOwners(_) | Key::ServiceNameClaim(_) => {
+                if entry.is_some() {
+                    self.others.insert(key.clone());
+                } else {
+                    self.others.remove(key);
+                }
+            }
             Key::ClusterId
             | Key::Incarnation
             | Key::Format
             | Key::Change(_)
             | Key::Event(_)
-            | Key::ServiceOwners(_)
             | Key::NodeOwners(_)
             | Key::VolumeOwners(_)
             | Key::ClusterOwners
-            | Key::ServiceNameClaim(_)
             | Key::VolumeNameClaim(_)
-            | Key::Volume(_)
-            | Key::Pin(..)
-            | Key::Cluster
-            | Key::Control(_) => {}
+            | Key::Volume(_) => {}
         }
     }
 
