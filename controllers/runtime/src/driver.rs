@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use skep_api::ident::{IdentError, Name};
 use skep_api::key::Key;
 use skep_api::node::Session;
-use skep_api::object::{Invalid, Object};
-use skep_store::{Error, Event, Follow, KeyValue, Outcome, Put, Range, Store, Txn, Update, WatchBatch};
+use skep_api::object::Object;
+use skep_store::{Error, Event, Follow, KeyValue, Outcome, Range, Store, Update, WatchBatch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Env;
@@ -16,7 +16,7 @@ use crate::controller::Controller;
 use crate::core::{Answer, Core, Input, Observation, Output, TxnId};
 use crate::metrics::Metrics;
 use crate::office::{Change, Office, poll_or_wait};
-use crate::plan::{Transaction, Write};
+use crate::plan::Transaction;
 use crate::table::Stamp;
 use crate::telling::Telling;
 
@@ -180,7 +180,7 @@ impl<C: Controller> Driver<C> {
         let batch = std::mem::replace(&mut self.unsent, rest);
         let (mut ids, mut txns, mut unwritable) = (Vec::new(), Vec::new(), Vec::new());
         for (id, transaction) in batch {
-            match encode(transaction) {
+            match transaction.encode() {
                 Ok(txn) => {
                     ids.push(id);
                     txns.push(txn);
@@ -237,21 +237,6 @@ impl<C: Controller> Driver<C> {
             self.office.settle();
         }
     }
-}
-
-/// All of `transaction`, or nothing.
-fn encode(transaction: Transaction) -> Result<Txn, Invalid> {
-    let mut txn = Txn { guards: transaction.guards, ..Txn::default() };
-    for write in transaction.writes {
-        match write {
-            Write::Put(key, object) => {
-                let value = object.encode(&key)?;
-                txn.puts.push(Put::new(key, value));
-            }
-            Write::Delete(key) => txn.deletes.push(key),
-        }
-    }
-    Ok(txn)
 }
 
 /// The last write of `key` that `update` tells of.

@@ -1,11 +1,12 @@
 //! What a planner returns: what to write, on what each write stands, when to look again, and why.
 
 use skep_api::key::Key;
-use skep_api::object::Object;
+use skep_api::object::{Invalid, Object};
 use skep_api::record::Severity;
 use skep_api::time::Timestamp;
 
 pub use skep_store::{Expect, Guard};
+use skep_store::{Put, Txn};
 
 /// What a planner decided for one of its keys.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,6 +137,24 @@ impl Transaction {
     pub fn delete(mut self, key: Key) -> Self {
         self.writes.push(Write::Delete(key));
         self
+    }
+
+    /// The same as etcd takes it: all of it, or nothing.
+    ///
+    /// # Errors
+    /// If an object does not belong under its key.
+    pub fn encode(self) -> Result<Txn, Invalid> {
+        let mut txn = Txn { guards: self.guards, ..Txn::default() };
+        for write in self.writes {
+            match write {
+                Write::Put(key, object) => {
+                    let value = object.encode(&key)?;
+                    txn.puts.push(Put::new(key, value));
+                }
+                Write::Delete(key) => txn.deletes.push(key),
+            }
+        }
+        Ok(txn)
     }
 }
 

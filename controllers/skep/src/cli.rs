@@ -20,8 +20,9 @@ Skep keeps containers running on a fleet of machines: you write what you want, i
   skep logs web -f                 follow what it prints
 
 Verbs: up, down, apply, create, delete, get, describe, set, scale, rollout, wait,
-       events, logs, exec, cp, status, label, drain, pause, activate, whatif, simulate,
-       validate, schema, completion, controller, agent, version. Of one: skep VERB --help
+       events, logs, exec, cp, status, label, drain, pause, activate, rebalance, why, why-not,
+       whatif, simulate, validate, schema, completion, controller, agent, version. Of one:
+       skep VERB --help
 ";
 
 /// Keeps containers running on a fleet of machines.
@@ -50,9 +51,12 @@ enum Verb {
     Drain(verb::node::Drain),
     Pause(verb::node::Pause),
     Activate(verb::node::Activate),
+    Why(verb::why::Why),
+    WhyNot(verb::why::WhyNot),
     #[command(name = "whatif")]
     WhatIf(verb::whatif::WhatIf),
     Simulate(verb::simulate::Simulate),
+    Rebalance(verb::rebalance::Rebalance),
     Wait(verb::wait::Wait),
     Events(verb::events::Events),
     Logs(verb::logs::Logs),
@@ -122,7 +126,10 @@ async fn run_async(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Drain(verb) => Box::pin(verb.run(context)).await,
         Verb::Pause(verb) => verb.run(context).await,
         Verb::Activate(verb) => verb.run(context).await,
+        Verb::Why(verb) => verb.run(context).await,
+        Verb::WhyNot(verb) => verb.run(context).await,
         Verb::WhatIf(verb) => verb.run(context).await,
+        Verb::Rebalance(verb) => Box::pin(verb.run(context)).await,
         Verb::Wait(verb) => Box::pin(verb.run(context)).await,
         Verb::Events(verb) => Box::pin(verb.run(context)).await,
         Verb::Logs(verb) => Box::pin(verb.run(context)).await,

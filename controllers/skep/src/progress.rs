@@ -3,6 +3,7 @@
 mod drained;
 mod gone;
 mod judge;
+mod moved;
 mod nodes;
 mod screen;
 mod words;
@@ -24,6 +25,7 @@ pub(crate) use crate::progress::drained::drained;
 pub(crate) use crate::progress::gone::{deleted, gone};
 pub(crate) use crate::progress::judge::Aim;
 use crate::progress::judge::{Seen, Since, Verdict, judge};
+pub(crate) use crate::progress::moved::moved;
 pub(crate) use crate::progress::nodes::nodes;
 use crate::progress::screen::{Line, Screen};
 
