@@ -85,7 +85,7 @@ fn is_shared(misses: &[Miss<'_>]) -> bool {
 fn steps<'w>(fleet: &'w Fleet, trial: &Trial<'w, '_>, misses: &[Miss<'w>]) -> Option<Vec<RemedyStep>> {
     let (node, id) = (trial.node, || trial.node.id.clone());
     let spec: &NodeSpec = node.spec.as_deref()?;
-    let (labels, changed) = labels::steps(fleet, trial, spec)?;
+    let (labels, changed) = labels::steps(fleet, trial, spec);
     let mut steps = labels;
     for miss in misses {
         match miss {

@@ -14,10 +14,10 @@ pub(super) fn steps(
     fleet: &Fleet,
     trial: &Trial<'_, '_>,
     spec: &NodeSpec,
-) -> Option<(Vec<RemedyStep>, Option<NodeSpec>)> {
+) -> (Vec<RemedyStep>, Option<NodeSpec>) {
     let unmet: Vec<&Constraint> = trial.rules.unmet(&trial.node.facts(spec)).collect();
     if unmet.is_empty() {
-        return Some((Vec::new(), None));
+        return (Vec::new(), None);
     }
     let mut steps: Vec<RemedyStep> = Vec::new();
     let mut changed = spec.clone();
@@ -27,7 +27,7 @@ pub(super) fn steps(
     }
     let relax = |constraint: &Constraint| RemedyStep::Relax { constraint: constraint.to_string() };
     steps.extend(trial.rules.unmet(&trial.node.facts(&changed)).map(relax));
-    Some((steps, Some(changed)))
+    (steps, Some(changed))
 }
 
 /// Sets or removes the label `key` of `spec` so that the fewest constraints on it are left over, if that is of use.

@@ -105,7 +105,8 @@ fn a_node_needs_the_drivers_that_a_task_names() {
     let nfs = ", mounts: [{source: v, target: /v, driver: nfs}]";
     let volume = [", mounts: [{source: v, target: /v}]", ", volumes: {v: {driver: nfs}}"];
     let fluentd = ", logging: {driver: fluentd}";
-    let cases: [(&str, &str, &[&str], &[&str], bool); 12] = [
+    type Case = (&'static str, &'static str, &'static [&'static str], &'static [&'static str], bool);
+    let cases: [Case; 12] = [
         (nfs, "", &["local"], &["json-file"], false),
         (nfs, "", &["local", "nfs"], &["json-file"], true),
         (nfs, "", &["local", "nfs:latest"], &["json-file"], true),

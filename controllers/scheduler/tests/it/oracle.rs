@@ -1,15 +1,15 @@
 //! Judges a cluster by what lies in etcd alone, with nothing of the scheduler's own bookkeeping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skep_api::constraint::NodeFacts;
 use skep_api::eviction::Eviction;
 use skep_api::ident::NodeId;
 use skep_api::key::{Key, Place, TaskRef};
-use skep_api::node::{Availability, NodeReport, NodeSpec, NodeState};
+use skep_api::node::{Availability, Generic, NodeReport, NodeSpec, NodeState};
 use skep_api::object::Object;
 use skep_api::rollout::Revision;
-use skep_api::service::Placement;
+use skep_api::service::{Affinity, Placement};
 use skep_api::task::{DesiredState, Slot, Task, TaskState};
 
 use crate::cluster::{Cluster, status_of, tasks};
@@ -36,6 +36,12 @@ fn memory(cluster: &Cluster, task: &Task) -> u64 {
     revision_of(cluster, task).task.resources.reservations.amounts().memory.as_bytes()
 }
 
+/// How many of the generic resource `GPU` the task takes.
+fn gpus(cluster: &Cluster, task: &Task) -> u64 {
+    let reserved = revision_of(cluster, task).task.resources.reservations.generic;
+    reserved.get("GPU").copied().unwrap_or(0).into()
+}
+
 fn ports(cluster: &Cluster, task: &Task) -> Vec<u16> {
     revision_of(cluster, task).host_ports.iter().map(|port| port.published).collect()
 }
@@ -52,6 +58,76 @@ fn beside(cluster: &Cluster, here: &[(TaskRef, Task)], key: &TaskRef, task: &Tas
     let is_staged = task.desired == DesiredState::Ready || never_runs;
     let old = here.iter().find(|(old, _)| Some(&old.name) == task.replaces.as_ref())?;
     is_staged.then(|| old.1.clone())
+}
+
+/// How many of the generic resource `GPU` the live tasks of `node` hold.
+fn held_gpus(cluster: &Cluster, node: &NodeId) -> u64 {
+    let here = live_on(cluster, node);
+    let of = |(key, task): &(TaskRef, Task)| {
+        let shared = beside(cluster, &here, key, task).map_or(0, |old| gpus(cluster, &old));
+        gpus(cluster, task).saturating_sub(shared)
+    };
+    here.iter().map(of).sum()
+}
+
+/// Whether no named value is two live tasks', but for one that is staged beside the other.
+fn assert_no_value_is_given_twice(cluster: &Cluster, node: &NodeId) {
+    let here = live_on(cluster, node);
+    let mut owners: BTreeMap<String, TaskRef> = BTreeMap::new();
+    for (key, task) in &here {
+        for value in task.generic.values().flatten() {
+            let other = owners.insert(value.clone(), key.clone());
+            let is_shared = |other: &TaskRef| {
+                let replaces = |one: &TaskRef, two: &TaskRef| {
+                    here.iter().any(|(key, task)| key == one && task.replaces.as_ref() == Some(&two.name))
+                };
+                replaces(key, other) || replaces(other, key)
+            };
+            assert!(other.as_ref().is_none_or(is_shared), "{value} is given to {key} and {other:?}");
+        }
+    }
+}
+
+/// Whether the task may be where `spec` is, as far as others are near.
+fn suits_neighbours(cluster: &Cluster, key: &TaskRef, task: &Task, spec: &NodeSpec) -> bool {
+    let active: Vec<(Task, NodeSpec)> = nodes(cluster)
+        .into_iter()
+        .flat_map(|(id, spec, _)| {
+            let here = live_on(cluster, &id).into_iter().filter(|(other, _)| other.name != key.name);
+            here.map(move |(_, task)| (task, spec.clone()))
+        })
+        .filter(|(task, _)| task.desired <= DesiredState::Complete)
+        .collect();
+    let is_near = |other: &NodeSpec, level: Option<&str>| match level {
+        None => other.name == spec.name,
+        Some(level) => {
+            let label = level.strip_prefix("node.labels.").expect("a label");
+            other.labels.get(label) == spec.labels.get(label)
+        }
+    };
+    let is_there = |name: &str, level: Option<&str>| {
+        active.iter().any(|(task, at)| task.service.name.as_str() == name && is_near(at, level))
+    };
+    let own = placement_of(cluster, task).affinity;
+    let is_met = own.iter().all(|term| match (&term.with, &term.apart) {
+        (Some(with), _) => is_there(with.as_str(), term.level.as_deref()),
+        (None, Some(apart)) => !is_there(apart.as_str(), term.level.as_deref()),
+        (None, None) => panic!("a term says nothing"),
+    });
+    let is_kept_away = active.iter().any(|(other, at)| {
+        let theirs = placement_of(cluster, other).affinity;
+        let keeps_apart = |term: &Affinity| {
+            term.apart.as_ref() == Some(&task.service.name) && is_near(at, term.level.as_deref())
+        };
+        theirs.iter().any(keeps_apart)
+    });
+    is_met && !is_kept_away
+}
+
+/// Whether the node is the one that has the volumes that the task mounts.
+fn has_volumes(cluster: &Cluster, task: &Task, spec: &NodeSpec) -> bool {
+    let volumes = revision_of(cluster, task).volumes;
+    volumes.values().filter_map(|volume| volume.node.as_ref()).all(|node| *node == spec.name)
 }
 
 /// Bytes and ports that the live tasks of `node` hold.
@@ -92,6 +168,9 @@ pub(crate) fn assert_nothing_is_overcommitted(cluster: &Cluster) {
     for (id, spec, report) in nodes(cluster) {
         let (bytes, taken) = held(cluster, &id);
         assert!(bytes <= report.capacity.memory.as_bytes(), "{} holds {bytes} bytes", spec.name);
+        let has = report.generic.get("GPU").map_or(0, Generic::count);
+        assert!(held_gpus(cluster, &id) <= has, "{} holds more GPUs than {has}", spec.name);
+        assert_no_value_is_given_twice(cluster, &id);
         assert!(taken.values().all(|count| *count == 1), "{} has ports {taken:?}", spec.name);
     }
 }
@@ -102,6 +181,11 @@ pub(crate) fn assert_well_placed(cluster: &Cluster, key: &TaskRef, task: &Task) 
     let (id, spec, report) = nodes(cluster).into_iter().find(|(id, ..)| id == node).expect("a known node");
     assert!(is_open(cluster, &id, &spec), "{} is closed", spec.name);
     assert!(meets(cluster, task, &id, &spec, &report), "{key} does not suit {}", spec.name);
+    assert!(has_volumes(cluster, task, &spec), "{key} has its volumes elsewhere than {}", spec.name);
+    assert!(suits_neighbours(cluster, key, task, &spec), "{key} is among the wrong ones on {}", spec.name);
+    let values: usize = task.generic.values().map(BTreeSet::len).sum();
+    let is_named = matches!(report.generic.get("GPU"), Some(Generic::Named(_)));
+    assert_eq!(values as u64, if is_named { gpus(cluster, task) } else { 0 }, "{key}");
 }
 
 /// Whether the node has what the service asks for now, and is the task's own if it has one.
@@ -147,6 +231,7 @@ pub(crate) fn fits_somewhere(cluster: &Cluster, key: &TaskRef, task: &Task) -> b
         let (bytes, taken) = held(cluster, &id);
         let need = memory(cluster, task).saturating_sub(old.as_ref().map_or(0, |old| memory(cluster, old)));
         let shared = old.as_ref().map_or(Vec::new(), |old| ports(cluster, old));
+        let more = gpus(cluster, task).saturating_sub(old.as_ref().map_or(0, |old| gpus(cluster, old)));
         let mut wanted = ports(cluster, task).into_iter().filter(|port| !shared.contains(port));
         let limit = placement_of(cluster, task).max_replicas_per_node;
         let is_active = |other: &Task| other.uid == task.uid && other.desired <= DesiredState::Complete;
@@ -156,6 +241,10 @@ pub(crate) fn fits_somewhere(cluster: &Cluster, key: &TaskRef, task: &Task) -> b
         let is_relief = old.is_some_and(|old| is_active(&old));
         is_open(cluster, &id, &spec)
             && meets(cluster, task, &id, &spec, &report)
+            && has_volumes(cluster, task, &spec)
+            && suits_neighbours(cluster, key, task, &spec)
+            && (more == 0
+                || held_gpus(cluster, &id) + more <= report.generic.get("GPU").map_or(0, Generic::count))
             && (need == 0 || bytes + need <= report.capacity.memory.as_bytes())
             && wanted.all(|port| !taken.contains_key(&port))
             && (limit == 0 || replicas.count() + usize::from(!is_relief) <= limit as usize)

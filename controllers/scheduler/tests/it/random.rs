@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use skep_api::key::{Key, TaskRef};
-use skep_api::node::{Availability, NodeState};
+use skep_api::node::{Availability, Generic, NodeState};
 use skep_api::task::{DesiredState, Slot, Task, TaskState};
 use skep_runtime::controller::{Controller, Moment, World};
 use skep_runtime::scene::CLUSTER;
@@ -12,10 +12,11 @@ use skep_runtime::table::Entry;
 use skep_scheduler::{Change, Scheduler, SchedulerWorld, Subject};
 
 use crate::cluster::*;
+use crate::fitting::{named, tell};
 use crate::oracle::*;
 
 /// What each service of the random clusters asks for: memory, ports, placement. Tasks of `globe` belong to a node.
-const SERVICES: [(&str, u64, &str, &str); 7] = [
+const SERVICES: [(&str, u64, &str, &str); 11] = [
     ("free", 0, "", ""),
     ("small", 20, "", ""),
     ("large", 60, "", ""),
@@ -23,7 +24,14 @@ const SERVICES: [(&str, u64, &str, &str); 7] = [
     ("zoned", 30, "", "constraints: [node.labels.zone == a]"),
     ("few", 5, "", "maxReplicasPerNode: 2"),
     ("globe", 5, "", "constraints: [node.labels.zone != b]"),
+    (WITH_GPU, 5, "", ""),
+    (WITH_VOLUME, 5, ", volumes: {v: {node: n2}}", ""),
+    ("two", 5, "", "affinity: [{apart: large}]"),
+    ("three", 5, "", "affinity: [{with: small, level: node.labels.zone}]"),
 ];
+/// The service whose tasks take generic resources, and the one that mounts a volume of node 2.
+const WITH_GPU: &str = "one";
+const WITH_VOLUME: &str = "some";
 /// What people make of a placement.
 const PLACEMENTS: [&str; 5] = [
     "",
@@ -75,6 +83,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What a task of the service `name` takes, beside its ports.
+fn wants(name: &str, memory: u64, gpus: u32) -> String {
+    match name {
+        WITH_GPU => {
+            format!(", resources: {{reservations: {{memory: {memory}Mi, generic: {{GPU: {gpus}}}}}}}")
+        }
+        WITH_VOLUME => format!("{}, mounts: [{{source: v, target: /v}}]", reserving(memory)),
+        _ => reserving(memory),
+    }
+}
+
+/// Gives node `number` its generic resources: named ones if it is even.
+fn equip(cluster: &mut Cluster, number: u64) {
+    let gpus = if number.is_multiple_of(2) { named(&["u1", "u2", "u3"]) } else { Generic::Count(2) };
+    tell(cluster, number, |report| report.generic = [("GPU".to_owned(), gpus)].into());
+}
+
 /// A cluster with what the steps need to know of it.
 struct Run {
     cluster: Cluster,
@@ -116,8 +141,8 @@ impl Run {
     fn new() -> Self {
         let mut cluster = cluster();
         for (name, memory, ports, placement) in SERVICES {
-            add_revision(&mut cluster, name, 1, &reserving(memory), ports);
-            add_revision(&mut cluster, name, 2, &reserving(memory * 2), ports);
+            add_revision(&mut cluster, name, 1, &wants(name, memory, 1), ports);
+            add_revision(&mut cluster, name, 2, &wants(name, memory * 2, 2), ports);
             set_placement(&mut cluster, name, placement);
         }
         let (entries, touched) = (BTreeMap::new(), BTreeSet::new());
@@ -140,6 +165,7 @@ impl Run {
                 self.nodes += 1;
                 let zone = if zone { "a" } else { "b" };
                 add_node_with(&mut self.cluster, self.nodes, memory, labelled(self.nodes, "zone", zone));
+                equip(&mut self.cluster, self.nodes);
             }
             Step::Availability { node, is_active } if self.has(node) => {
                 let availability = if is_active { Availability::Active } else { Availability::Drain };
@@ -153,6 +179,7 @@ impl Run {
             }
             Step::Architecture { node, is_arm } if self.has(node) => {
                 set_report(&mut self.cluster, node, 160, if is_arm { "arm64" } else { "amd64" });
+                equip(&mut self.cluster, node);
             }
             Step::RemoveNode { node } if self.has(node) => {
                 self.cluster.delete(Key::Node(node_id(node)));

@@ -179,7 +179,7 @@ fn apply(cluster: &mut Cluster, step: &RemedyStep) {
     let web = service("web");
     match step {
         RemedyStep::Activate { node } => {
-            edit_node(cluster, number(node), |spec| spec.availability = Availability::Active)
+            edit_node(cluster, number(node), |spec| spec.availability = Availability::Active);
         }
         RemedyStep::Revive { node } => set_state(cluster, number(node), NodeState::Ready),
         RemedyStep::FreeCpus { node, cpus } => tell(cluster, number(node), |report| {
