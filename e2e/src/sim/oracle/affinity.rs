@@ -129,7 +129,7 @@ fn terms(view: &View, service: &ServiceRef) -> Vec<Term> {
 /// Where `node` is, as `level` divides the nodes: nodes that lack the property are together.
 pub(super) fn branch(view: &View, node: &NodeId, level: Option<&String>) -> String {
     let Some(level) = level else { return node.to_string() };
-    facts(view, node).and_then(|facts| property(level, facts)).flatten().unwrap_or_default()
+    facts(view, node).and_then(|facts| property(level, facts)).unwrap_or_default()
 }
 
 /// Whether it is on a node and meant to go on.

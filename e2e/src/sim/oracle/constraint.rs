@@ -22,7 +22,10 @@ pub(super) fn is_met(text: &str, facts: Facts<'_>) -> bool {
     let text = format!("{text} ");
     let found = OPERATORS.iter().find_map(|operator| Some((*operator, text.split_once(operator)?)));
     let Some((operator, (key, wanted))) = found else { return false };
-    let (Some(value), wanted) = (property(key.trim(), facts), wanted.trim()) else { return false };
+    if !is_known(key.trim()) {
+        return false;
+    }
+    let (value, wanted) = (property(key.trim(), facts), wanted.trim());
     let list = || wanted.trim_matches(['(', ')']).split(',').map(str::trim);
     let is = |pattern: &str| value.as_deref().is_some_and(|value| matches(pattern, value));
     let number = || Some((value.as_deref()?.parse::<f64>().ok()?, wanted.parse::<f64>().ok()?));
@@ -41,26 +44,33 @@ pub(super) fn is_met(text: &str, facts: Facts<'_>) -> bool {
     }
 }
 
-/// The value of a property, if the node has one; nothing at all if there is no such property.
-pub(super) fn property(key: &str, facts: Facts<'_>) -> Option<Option<String>> {
+/// Whether nodes may have such a property.
+fn is_known(key: &str) -> bool {
+    const FIXED: [&str; 6] =
+        ["node.id", "node.name", "node.role", "node.hostname", "node.platform.os", "node.platform.arch"];
+    FIXED.contains(&key) || key.starts_with("node.labels.") || key.starts_with("engine.labels.")
+}
+
+/// The value of a property, if the node has one.
+pub(super) fn property(key: &str, facts: Facts<'_>) -> Option<String> {
     let Facts { id, spec, report } = facts;
     let of_report = |part: fn(&NodeReport) -> &str| report.map(|report| part(report).to_owned());
     let label = |labels: &BTreeMap<String, String>, key: &str| labels.get(key).cloned();
     if let Some(key) = key.strip_prefix("node.labels.") {
-        return Some(label(&spec.labels, key));
+        return label(&spec.labels, key);
     }
     if let Some(key) = key.strip_prefix("engine.labels.") {
-        return Some(report.and_then(|report| label(&report.engine.labels, key)));
+        return report.and_then(|report| label(&report.engine.labels, key));
     }
-    Some(match key {
+    match key {
         "node.id" => Some(id.to_string()),
         "node.name" => Some(spec.name.clone()),
         "node.role" => Some(if spec.role == Role::Manager { "manager" } else { "worker" }.to_owned()),
         "node.hostname" => of_report(|report| &report.hostname),
         "node.platform.os" => of_report(|report| &report.platform.os),
         "node.platform.arch" => of_report(|report| &report.platform.architecture),
-        _ => return None,
-    })
+        _ => None,
+    }
 }
 
 /// Whether `value` is what `pattern` describes, in upper or lower case: `*` is any text, `?` any character.

@@ -39,6 +39,7 @@ struct Service {
 
 /// What the tasks of a service have become.
 #[derive(Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools)] // Each is an excuse of its own.
 struct Tasks {
     mode: Mode,
     /// What people want in a container.

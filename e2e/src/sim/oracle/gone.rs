@@ -36,6 +36,7 @@ fn rollout(view: &View, is_explained: &impl Fn(&Uid) -> bool) -> Option<String> 
 }
 
 /// Revisions with their pins, valid or not.
+#[allow(clippy::wildcard_enum_match_arm)] // No other key is looked at.
 fn revision(view: &View, is_explained: &impl Fn(&Uid) -> bool) -> Option<String> {
     let is_left = |key: &&Key| match key {
         Key::Pin(uid, number) => !view.revisions.has(&(uid.clone(), *number)),
@@ -52,6 +53,7 @@ fn control(view: &View, known: &BTreeSet<Uid>) -> Option<String> {
 }
 
 /// What is kept by the name of a service, or of a task.
+#[allow(clippy::wildcard_enum_match_arm)] // The same.
 fn named(view: &View) -> Option<String> {
     let has = |service: &ServiceRef| view.services.has(service);
     let status = view.service_statuses.iter().map(|(service, _)| service).find(|service| !has(service));

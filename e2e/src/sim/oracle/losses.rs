@@ -55,8 +55,8 @@ impl Losses {
             };
             // While a service does not decode, nothing of it is touched.
             let decodes = |task: &&Seen| view.services.get(&task.task.service).is_some();
-            let wanted = tasks.iter().filter(|task| task.is_wanted() && task.is_live()).filter(decodes);
-            if let Some(task) = wanted.last().filter(|task| !has_no_room(task)) {
+            let mut wanted = tasks.iter().filter(|task| task.is_wanted() && task.is_live()).filter(decodes);
+            if let Some(task) = wanted.next_back().filter(|task| !has_no_room(task)) {
                 unserved.insert(slot.clone(), task.key.clone());
             }
         }
