@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skep_api::key::Key;
+use skep_api::key::{Key, Place};
 use skep_api::time::{Span, Timestamp};
 
 use cut::Cut;
@@ -28,6 +28,7 @@ use state::KeyState;
 
 use crate::controller::{Controller, Moment, World};
 use crate::plan::{Change, Note, Plan, Transaction};
+use crate::table::Entry;
 
 /// How many keys are planned before the outside is listened to again.
 const PLANS_PER_PASS: usize = 512;
@@ -185,7 +186,11 @@ impl<C: Controller> Core<C> {
     }
 
     fn resync(&mut self, revision: i64, entries: Vec<Observation>) {
-        for key in self.cut.replace(revision, entries) {
+        // Tasks without a node come last: until then nobody waits for the thousand nodes that are told of before.
+        let waits = |key: &Key| matches!(key, Key::Task(task) if task.place == Place::Pending);
+        let (waiting, rest): (Vec<Key>, Vec<Key>) =
+            self.cut.replace(revision, entries).into_iter().partition(waits);
+        for key in rest.into_iter().chain(waiting) {
             self.observe(&key, false);
         }
         self.forget_visible();
@@ -195,7 +200,7 @@ impl<C: Controller> Core<C> {
     }
 
     fn changed(&mut self, revision: i64, entries: Vec<Observation>) {
-        for key in self.cut.extend(revision, entries) {
+        for key in self.cut.extend(revision, entries, &self.overlay) {
             self.observe(&key, true);
         }
         self.forget_visible();
@@ -221,8 +226,12 @@ impl<C: Controller> Core<C> {
     /// Takes own writes that the cut contains by now out of the overlay, and wakes the plans that rested for them.
     fn forget_visible(&mut self) {
         let revision = self.cut.revision();
-        for key in self.overlay.take_visible(revision) {
-            self.observe(&key, true);
+        for (key, written) in self.overlay.take_visible(revision) {
+            // The world has it already, unless somebody else has written there since.
+            let stamp = |entry: Option<&Entry>| entry.map(|entry| entry.stamp);
+            if stamp(self.cut.get(&key)) != stamp(written.as_ref()) {
+                self.observe(&key, true);
+            }
         }
         while self.resting.first().is_some_and(|(wanted, _)| *wanted <= revision) {
             let Some((_, plan)) = self.resting.pop_first() else { break };

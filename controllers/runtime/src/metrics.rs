@@ -54,6 +54,11 @@ impl Metrics {
         self.leader.get() == 1
     }
 
+    /// How many transactions were applied.
+    pub fn committed(&self) -> u64 {
+        self.committed.get()
+    }
+
     pub(crate) fn observe(&self, revision: i64, backlog: usize, is_leading: bool) {
         self.revision.set(revision);
         self.backlog.set(i64::try_from(backlog).unwrap_or(i64::MAX));

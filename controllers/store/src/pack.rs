@@ -118,16 +118,18 @@ struct Pack {
 }
 
 impl Pack {
-    fn has_room_for(&self, txn: &Txn) -> bool {
+    /// `bytes` is the size of `txn`.
+    fn has_room_for(&self, txn: &Txn, bytes: usize) -> bool {
         let fresh = || txn.guards.iter().filter(|guard| !self.guards.contains(guard));
         self.members.is_empty()
             || (self.merged.ops() + txn.ops() <= TXN_MAX_OPS
                 && self.guards.len() + fresh().count() <= TXN_MAX_OPS
-                && self.bytes + txn.bytes() <= PACK_BYTES)
+                && self.bytes + bytes <= PACK_BYTES)
     }
 
-    fn add(&mut self, index: usize, txn: Txn) {
-        self.bytes += txn.bytes();
+    /// `bytes` is the size of `txn`.
+    fn add(&mut self, index: usize, txn: Txn, bytes: usize) {
+        self.bytes += bytes;
         for guard in &txn.guards {
             if self.guards.insert(guard.clone()) {
                 self.merged.guards.push(guard.clone());
@@ -148,7 +150,8 @@ impl Pack {
 /// The keys that some transactions compare and write.
 #[derive(Default)]
 struct Footprint {
-    expected: BTreeMap<Key, BTreeSet<Expect>>,
+    /// Nearly every key is expected in one way only: the others are beside it.
+    expected: BTreeMap<Key, (Expect, Vec<Expect>)>,
     written: BTreeSet<Key>,
 }
 
@@ -158,14 +161,21 @@ impl Footprint {
         let is_touched = |key: &Key| self.written.contains(key) || self.expected.contains_key(key);
         let contradicts = |guard: &Guard| {
             self.written.contains(&guard.key)
-                || self.expected.get(&guard.key).is_some_and(|all| !all.contains(&guard.expect))
+                || self
+                    .expected
+                    .get(&guard.key)
+                    .is_some_and(|(first, others)| *first != guard.expect && !others.contains(&guard.expect))
         };
         txn.written().any(is_touched) || txn.guards.iter().any(contradicts)
     }
 
     fn add(&mut self, txn: &Txn) {
         for guard in &txn.guards {
-            self.expected.entry(guard.key.clone()).or_default().insert(guard.expect);
+            let (first, others) =
+                self.expected.entry(guard.key.clone()).or_insert_with(|| (guard.expect, Vec::new()));
+            if *first != guard.expect && !others.contains(&guard.expect) {
+                others.push(guard.expect);
+            }
         }
         self.written.extend(txn.written().cloned());
     }
@@ -182,11 +192,12 @@ fn plan_wave(waiting: Vec<Member>) -> (Vec<Pack>, Vec<Member>) {
             later.push((index, txn));
             continue;
         }
-        if packs.last().is_none_or(|pack| !pack.has_room_for(&txn)) {
+        let bytes = txn.bytes();
+        if packs.last().is_none_or(|pack| !pack.has_room_for(&txn, bytes)) {
             packs.push(Pack::default());
         }
         if let Some(pack) = packs.last_mut() {
-            pack.add(index, txn);
+            pack.add(index, txn, bytes);
         }
     }
     (packs, later)

@@ -1,6 +1,7 @@
 //! Guarded transactions: what they compare and write, and the limits that are checked before they are sent.
 
 use std::collections::BTreeSet;
+use std::fmt::{self, Write};
 
 use bytes::Bytes;
 use skep_api::key::Key;
@@ -188,7 +189,20 @@ pub(crate) fn size_of_guard(key: &Key) -> usize {
 }
 
 fn size_of_key(key: &Key) -> usize {
-    key.to_string().len() + OP_OVERHEAD_BYTES
+    let mut length = Length(0);
+    // Counting does not fail.
+    let _ = write!(length, "{key}");
+    length.0 + OP_OVERHEAD_BYTES
+}
+
+/// Counts what is written to it, in bytes.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
 }
 
 fn limit(what: &'static str, size: usize, limit: usize) -> Result<(), Error> {

@@ -1,11 +1,12 @@
 //! The cut: the watched range as it was at one revision.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use skep_api::key::Key;
 use skep_api::object::Object;
 
+use super::overlay::Overlay;
 use crate::table::{Entry, Stamp};
 
 /// What was seen of one key.
@@ -20,7 +21,8 @@ pub struct Observation {
 /// The watched range as it was at one revision. Keys that this version does not know are passed over.
 #[derive(Debug, Default)]
 pub(super) struct Cut {
-    entries: BTreeMap<Key, Entry>,
+    /// Looked up, and never walked but in [`Cut::replace`], which sorts.
+    entries: HashMap<Key, Entry>,
     revision: i64,
 }
 
@@ -35,7 +37,7 @@ impl Cut {
 
     /// Makes a full list the cut; returns the keys that moved, those that vanished among them.
     pub(super) fn replace(&mut self, revision: i64, entries: Vec<Observation>) -> Vec<Key> {
-        let mut gone: BTreeMap<Key, Entry> = std::mem::take(&mut self.entries);
+        let mut gone: HashMap<Key, Entry> = std::mem::take(&mut self.entries);
         let mut moved = Vec::new();
         for observation in entries {
             let Some(key) = Key::parse(&observation.key) else { continue };
@@ -48,18 +50,28 @@ impl Cut {
                 }
             }
         }
-        moved.extend(gone.into_keys());
+        let mut vanished: Vec<Key> = gone.into_keys().collect();
+        vanished.sort();
+        moved.extend(vanished);
         self.advance(revision);
         moved
     }
 
-    /// Adds what changed; returns the keys that moved.
-    pub(super) fn extend(&mut self, revision: i64, entries: Vec<Observation>) -> Vec<Key> {
+    /// Adds what changed; returns the keys that moved. What the controller wrote itself is not decoded again.
+    pub(super) fn extend(&mut self, revision: i64, entries: Vec<Observation>, overlay: &Overlay) -> Vec<Key> {
         let mut moved = Vec::new();
         for observation in entries {
             let Some(key) = Key::parse(&observation.key) else { continue };
             match observation.value {
-                Some((value, stamp)) => drop(self.entries.insert(key.clone(), decode(&key, &value, stamp))),
+                Some((value, stamp)) => {
+                    let own = overlay.applied(&key, stamp);
+                    debug_assert!(
+                        own.is_none_or(|own| *own == decode(&key, &value, stamp)),
+                        "{key} does not read back as it was written"
+                    );
+                    let entry = own.cloned().unwrap_or_else(|| decode(&key, &value, stamp));
+                    self.entries.insert(key.clone(), entry);
+                }
                 None => drop(self.entries.remove(&key)),
             }
             moved.push(key);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use skep_api::key::Key;
 
 use super::TxnId;
@@ -22,7 +23,10 @@ struct OwnWrite {
 /// Own writes by key. A key has at most one that is not confirmed: a plan that would add another rests.
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
-    writes: BTreeMap<Key, OwnWrite>,
+    /// Looked up and never walked: the order of a hash table reaches nothing.
+    writes: HashMap<Key, OwnWrite>,
+    /// The keys whose writes were applied, by the revision of that. One that was written again since is here too.
+    applied: BTreeMap<i64, Vec<Key>>,
 }
 
 impl Overlay {
@@ -33,6 +37,12 @@ impl Overlay {
     /// What an own write leaves at `key`; nothing if it deletes it.
     pub(super) fn entry(&self, key: &Key) -> Option<&Entry> {
         self.writes.get(key).and_then(|write| write.entry.as_ref())
+    }
+
+    /// What an own write left at `key`, if that is what etcd holds there at `stamp`.
+    pub(super) fn applied(&self, key: &Key, stamp: Stamp) -> Option<&Entry> {
+        let write = self.writes.get(key).filter(|write| write.revision == Some(stamp.modified))?;
+        write.entry.as_ref().filter(|entry| entry.stamp == stamp)
     }
 
     /// Whether `transaction` compares or writes a key whose revision is not known yet.
@@ -87,13 +97,14 @@ impl Overlay {
             }
             confirmed.push(key.clone());
         }
+        self.applied.entry(revision).or_default().extend(confirmed.iter().cloned());
         confirmed
     }
 
     /// The writes of transaction `by` were not applied; returns the keys whose state is the cut's again.
     pub(super) fn withdraw(&mut self, keys: &[Key], by: TxnId) -> Vec<Key> {
         keys.iter()
-            .filter(|key| self.writes.get(key).is_some_and(|write| write.by == by))
+            .filter(|key| self.writes.get(*key).is_some_and(|write| write.by == by))
             .cloned()
             .collect::<Vec<_>>()
             .into_iter()
@@ -101,14 +112,18 @@ impl Overlay {
             .collect()
     }
 
-    /// Takes out what the cut at `revision` contains; returns the keys.
-    pub(super) fn take_visible(&mut self, revision: i64) -> Vec<Key> {
-        let visible = |write: &OwnWrite| write.revision.is_some_and(|own| own <= revision);
-        let keys: Vec<Key> =
-            self.writes.iter().filter(|(_, write)| visible(write)).map(|(key, _)| key.clone()).collect();
-        for key in &keys {
-            self.writes.remove(key);
+    /// Takes out what the cut at `revision` contains; returns the keys, and what the writes left there.
+    pub(super) fn take_visible(&mut self, revision: i64) -> Vec<(Key, Option<Entry>)> {
+        let later = self.applied.split_off(&revision.saturating_add(1));
+        let mut taken = Vec::new();
+        for key in std::mem::replace(&mut self.applied, later).into_values().flatten() {
+            let is_visible = |write: &OwnWrite| write.revision.is_some_and(|own| own <= revision);
+            if self.writes.get(&key).is_some_and(is_visible)
+                && let Some(write) = self.writes.remove(&key)
+            {
+                taken.push((key, write.entry));
+            }
         }
-        keys
+        taken
     }
 }

@@ -47,6 +47,8 @@ struct Version {
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
     events: Vec<PbEvent>,
+    /// The last event of each key.
+    last: BTreeMap<Vec<u8>, usize>,
 }
 
 impl Span {
@@ -205,6 +207,7 @@ impl Writes {
             version: before.as_ref().map_or(0, |kv| kv.version) + 1,
             lease,
         };
+        self.last.insert(key.to_vec(), self.events.len());
         self.events.push(PbEvent { r#type: 0, kv: Some(kv), prev_kv: None });
         before
     }
@@ -215,12 +218,13 @@ impl Writes {
         for kv in &gone {
             let tombstone =
                 PbKeyValue { key: kv.key.clone(), mod_revision: mvcc.revision + 1, ..PbKeyValue::default() };
+            self.last.insert(kv.key.clone(), self.events.len());
             self.events.push(PbEvent { r#type: 1, kv: Some(tombstone), prev_kv: None });
         }
         gone
     }
 
     fn event(&self, key: &[u8]) -> Option<&PbEvent> {
-        self.events.iter().rev().find(|event| event.kv.as_ref().is_some_and(|kv| kv.key == key))
+        self.events.get(*self.last.get(key)?)
     }
 }

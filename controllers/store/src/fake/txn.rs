@@ -44,14 +44,17 @@ fn check_op(op: &PbTxnRequestOp) -> Result<(), Status> {
 /// A key may be put once, and not be deleted by the same branch; etcd overlooks deletions without an end here.
 fn check_duplicates(branch: &[PbTxnRequestOp]) -> Result<(), Status> {
     let mut puts = BTreeSet::new();
-    let mut deletes = Vec::new();
+    let (mut deletes, mut ranges) = (BTreeSet::new(), Vec::new());
     for op in branch {
         match &op.request {
             Some(PbTxnOpRequest::RequestPut(put)) if !puts.insert(put.key.as_slice()) => {
                 return Err(status::duplicate_key());
             }
+            Some(PbTxnOpRequest::RequestDeleteRange(delete)) if delete.range_end.is_empty() => {
+                deletes.insert(delete.key.as_slice());
+            }
             Some(PbTxnOpRequest::RequestDeleteRange(delete)) => {
-                deletes.push(Span::new(&delete.key, &delete.range_end));
+                ranges.push(Span::new(&delete.key, &delete.range_end));
             }
             Some(
                 PbTxnOpRequest::RequestPut(_)
@@ -61,7 +64,9 @@ fn check_duplicates(branch: &[PbTxnRequestOp]) -> Result<(), Status> {
             | None => {}
         }
     }
-    let is_deleted = |key: &&[u8]| deletes.iter().any(|span| span.end != [0] && span.contains(key));
+    let is_deleted = |key: &&[u8]| {
+        deletes.contains(key) || ranges.iter().any(|span| span.end != [0] && span.contains(key))
+    };
     if puts.iter().any(is_deleted) { Err(status::duplicate_key()) } else { Ok(()) }
 }
 

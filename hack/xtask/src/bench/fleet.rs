@@ -27,10 +27,14 @@ pub(super) struct Fleet {
 impl Fleet {
     /// Joins `count` nodes to the cluster with this state directory. Every call of their engines takes what `latency` says.
     pub(super) fn join(state: &Path, count: u64, image: &str, latency: &Latency) -> Result<Self, String> {
+        Self::with(&observe::config(state)?, count, image, latency)
+    }
+
+    /// The same for the cluster behind the etcd of `config`.
+    pub(super) fn with(config: &Config, count: u64, image: &str, latency: &Latency) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let shutdown = CancellationToken::new();
-        let config = observe::config(state)?;
         for number in 0..count {
             let env = Env::system();
             let engine = SimulatedEngine::new(env.clone(), machine());

@@ -8,14 +8,22 @@ use serde_json::{Value, json};
 /// The figures of one run, printed as they come.
 pub(crate) struct Report {
     figures: Vec<Value>,
+    /// One run of the smaller things: to see that a bench works, not to quote.
+    pub(crate) is_quick: bool,
+    /// Only figures whose name contains this.
+    only: Option<String>,
 }
+
+/// What several runs of the same gave, sorted.
+#[derive(Debug)]
+pub(crate) struct Samples(Vec<f64>);
 
 /// The times of several runs of the same thing, in seconds, sorted.
 pub(crate) struct Times(Vec<f64>);
 
 impl Report {
     /// Begins with what the machine is, since figures mean nothing without it.
-    pub(crate) fn begin() -> Self {
+    pub(crate) fn begin(is_quick: bool, only: Option<&str>) -> Self {
         let words = |program: &str, args: &[&str]| {
             let output = Command::new(program).args(args).output();
             output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
@@ -24,7 +32,7 @@ impl Report {
         println!("docker     {}", words("docker", &["version", "--format", "{{.Server.Version}}"]));
         println!("etcd       {}", words("etcd", &["--version"]).lines().next().unwrap_or_default());
         println!("load       {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
-        Self { figures: Vec::new() }
+        Self { figures: Vec::new(), is_quick, only: only.map(str::to_owned) }
     }
 
     /// Prints the median of `times`, and their spread.
@@ -41,6 +49,30 @@ impl Report {
         self.figures.push(json!({"name": name, "value": ratio, "unit": "x"}));
     }
 
+    /// Whether a figure whose name begins so was asked for; those whose name is longer are under it.
+    pub(crate) fn is_wanted(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
+
+    /// Prints the median of `samples`, and their spread.
+    pub(crate) fn samples(&mut self, name: &str, unit: &str, samples: &Samples) {
+        let (low, middle, high) = (samples.low(), samples.median(), samples.high());
+        println!(
+            "{name} {} {unit}   ({} to {}, {} runs)",
+            plain(middle),
+            plain(low),
+            plain(high),
+            samples.0.len()
+        );
+        self.figures.push(json!({"name": name, "value": middle, "unit": unit, "low": low, "high": high}));
+    }
+
+    /// Prints how a figure compares with what was not measured in this run: above 1 is faster. `note` says with what.
+    pub(crate) fn against(&mut self, name: &str, ratio: f64, note: &str) {
+        println!("{name} {ratio:.2} x   ({note})");
+        self.figures.push(json!({"name": name, "value": ratio, "unit": "x", "note": note}));
+    }
+
     /// Notes why something was not measured.
     pub(crate) fn skipped(&mut self, name: &str, why: &str) {
         self.figures.push(json!({"name": name, "skipped": why}));
@@ -50,6 +82,46 @@ impl Report {
     pub(crate) fn to_json(&self) -> String {
         format!("{:#}\n", Value::from(self.figures.clone()))
     }
+}
+
+impl Samples {
+    pub(crate) fn new(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        Self(values)
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.at(self.0.len() / 2)
+    }
+
+    fn low(&self) -> f64 {
+        self.at(0)
+    }
+
+    fn high(&self) -> f64 {
+        self.at(self.0.len().saturating_sub(1))
+    }
+
+    fn at(&self, index: usize) -> f64 {
+        self.0.get(index).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Large numbers without a fraction, small ones with a few digits.
+fn plain(value: f64) -> String {
+    if value.abs() >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+}
+
+/// How many things a second, if `count` of them took so long.
+#[allow(clippy::cast_precision_loss, reason = "counts of a bench")]
+pub(crate) fn per_second(count: usize, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}
+
+/// The instant at which it is called.
+#[allow(clippy::disallowed_methods)] // Measuring is reading the clock.
+pub(crate) fn clock() -> Instant {
+    Instant::now()
 }
 
 impl Times {
@@ -86,9 +158,8 @@ impl Times {
     }
 }
 
-#[allow(clippy::disallowed_methods)] // Measuring is reading the clock.
 fn time(work: impl FnOnce() -> Result<(), String>) -> Result<Duration, String> {
-    let begin = Instant::now();
+    let begin = clock();
     work()?;
     Ok(begin.elapsed())
 }

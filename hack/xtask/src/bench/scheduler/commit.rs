@@ -1,0 +1,158 @@
+//! The way to etcd: the production driver with the real client, over an etcd in this process. All of it on one thread, as
+//! SwarmKit's figures are of one core: decisions, encoding, packing, the client, the server, and the watch that tells of them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use skep_api::ident::Uid;
+use skep_api::key::{Key, Place, prefix};
+use skep_runtime::clock::Env;
+use skep_runtime::driver::{self, DriverConfig};
+use skep_runtime::metrics::Metrics;
+use skep_scheduler::Scheduler;
+use skep_store::fake::{FakeEtcd, Fault, Network};
+use skep_store::{Config, Put, Range, Store, Txn};
+use tokio_util::sync::CancellationToken;
+
+use super::field::{Field, Item};
+use super::shape::{Shape, Variant};
+use crate::bench::measure::{clock, per_second};
+
+/// How long a controller may be silent: longer than any plan takes.
+const LEADER_TTL: Duration = Duration::from_secs(60);
+/// How often it is asked how far it is.
+const EVERY: Duration = Duration::from_millis(5);
+/// How long all of it may take.
+const LIMIT: Duration = Duration::from_secs(300);
+/// Random numbers are the same in each run.
+const SEED: u64 = 7;
+
+/// Notes when the first transaction was answered, which is the one by which leadership is won, and when the last.
+#[derive(Default)]
+struct Meter {
+    transactions: AtomicU64,
+    first: Mutex<Option<Instant>>,
+    last: Mutex<Option<Instant>>,
+}
+
+/// The network of the driver: without fault, with a meter.
+struct Metered(Arc<Meter>);
+
+impl Network for Metered {
+    fn reply(&self, method: &str) -> BoxFuture<'static, Result<(), Fault>> {
+        if method == "/etcdserverpb.KV/Txn" {
+            let now = Some(clock());
+            if self.0.transactions.fetch_add(1, Ordering::Relaxed) == 0 {
+                *self.0.first.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            }
+            *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Places the tasks of `shape`, from leadership to the last commit; tells each figure by its name.
+pub(super) fn measure(
+    shape: Shape,
+    variant: Variant,
+    mut tell: impl FnMut(String, f64),
+) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let etcd = FakeEtcd::new();
+        fill(&etcd, shape, variant).await?;
+        let meter = Arc::new(Meter::default());
+        place(&etcd, shape, &meter).await?;
+        let at = |instant: &Mutex<Option<Instant>>| *instant.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(first), Some(last)) = (at(&meter.first), at(&meter.last)) else {
+            return Err("nothing was written".to_owned());
+        };
+        tell("committed".to_owned(), per_second(shape.tasks, last - first));
+        let transactions = meter.transactions.load(Ordering::Relaxed);
+        tell("transactions".to_owned(), u32::try_from(transactions).unwrap_or(u32::MAX).into());
+        Ok(())
+    })
+}
+
+/// Runs the scheduler until every task is placed.
+async fn place(etcd: &FakeEtcd, shape: Shape, meter: &Arc<Meter>) -> Result<(), String> {
+    let channel = etcd.channel(Arc::new(Metered(Arc::clone(meter))));
+    let store = Store::over(channel, config()).await.map_err(|error| error.to_string())?;
+    let metrics = Metrics::default();
+    let shutdown = CancellationToken::new();
+    let driver = driver::run::<Scheduler>(
+        Env::system(),
+        store,
+        DriverConfig { holder: "bench:1".to_owned(), leader_ttl: LEADER_TTL, metrics: metrics.clone() },
+        shutdown.clone(),
+    );
+    let tasks = u64::try_from(shape.tasks).unwrap_or(u64::MAX);
+    let done = async {
+        let begin = clock();
+        while metrics.committed() < tasks {
+            if begin.elapsed() > LIMIT {
+                return Err(format!("only {} of {tasks} tasks were placed", metrics.committed()));
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+        shutdown.cancel();
+        Ok(())
+    };
+    let (ended, done) = futures::future::join(driver, done).await;
+    done?;
+    ended.map_err(|error| error.to_string())?;
+    let store = connect(etcd).await?;
+    let left = list(&store, &prefix::tasks_at(&Place::Pending)).await?;
+    if left.is_empty() { Ok(()) } else { Err(format!("{} tasks were not placed", left.len())) }
+}
+
+/// Puts a cluster with pending tasks into `etcd`.
+async fn fill(etcd: &FakeEtcd, shape: Shape, variant: Variant) -> Result<(), String> {
+    let store = connect(etcd).await?;
+    let identity = store.bootstrap().await.map_err(|error| error.to_string())?;
+    let field = Field::new(shape, variant, "svc")?;
+    put(&store, field.nodes()).await?;
+    put(&store, field.services()?.into_iter()).await?;
+    let created: std::collections::BTreeMap<String, i64> =
+        list(&store, prefix::SERVICES).await?.into_iter().collect();
+    let identify = |key: &Key| {
+        let text = key.to_string();
+        created.get(&text).map(|created| Uid::derive(&identity.cluster, &text, *created))
+    };
+    let owners = field.owners(identify)?;
+    put(&store, field.revisions(&owners)?.into_iter()).await?;
+    put(&store, field.tasks(&owners)).await
+}
+
+/// The keys below `prefix`, and where they were created.
+async fn list(store: &Store, prefix: &str) -> Result<Vec<(String, i64)>, String> {
+    let listing = store.list_all(&[Range::prefix(prefix)]).await.map_err(|error| error.to_string())?;
+    Ok(listing.entries.into_iter().map(|kv| (kv.key, kv.created)).collect())
+}
+
+async fn put(store: &Store, items: impl Iterator<Item = Item>) -> Result<(), String> {
+    let mut items = items.peekable();
+    while items.peek().is_some() {
+        let mut txns = Vec::new();
+        for (key, object) in items.by_ref().take(10_000) {
+            let value = object.encode(&key).map_err(|invalid| invalid.reason)?;
+            txns.push(Txn::new().put(Put::new(key, value)));
+        }
+        for answer in store.commit_all(&[], txns).await {
+            answer.map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+async fn connect(etcd: &FakeEtcd) -> Result<Store, String> {
+    Store::over(etcd.perfect_channel(), config()).await.map_err(|error| error.to_string())
+}
+
+/// A request may take as long as it takes: client and server share one thread here.
+fn config() -> Config {
+    Config { request_timeout: LIMIT, silence_limit: LIMIT, ..Config::new(Vec::new(), SEED) }
+}
