@@ -112,8 +112,17 @@ impl Cut {
     pub(crate) fn of_scene<C: skep_runtime::controller::Controller>(
         scene: &skep_runtime::scene::Scene<C>,
     ) -> Self {
-        let mut cut = Self::new(skep_runtime::scene::CLUSTER.to_owned());
-        for (key, entry) in scene.entries() {
+        Self::of_entries(skep_runtime::scene::CLUSTER, scene.revision(), scene.entries())
+    }
+
+    /// All of these, of the cluster with this id at this revision.
+    pub(crate) fn of_entries<'a>(
+        cluster: &str,
+        revision: i64,
+        entries: impl Iterator<Item = (&'a Key, &'a skep_runtime::table::Entry)>,
+    ) -> Self {
+        let mut cut = Self { cluster: cluster.to_owned(), revision, ..Self::default() };
+        for (key, entry) in entries {
             let value = entry.value.clone().map_err(|invalid| (*invalid).clone());
             let entry = Entry { value, created: entry.stamp.created, modified: entry.stamp.modified };
             cut.entries.insert(key.clone(), entry);

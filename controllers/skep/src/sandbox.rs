@@ -6,7 +6,7 @@ pub(crate) mod compare;
 pub(crate) mod picture;
 pub(crate) mod show;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

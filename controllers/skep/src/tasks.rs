@@ -64,6 +64,11 @@ impl Asked {
         self.name.matches('.').count() >= 2
     }
 
+    /// The service, if it can be the name of one: not of a slot, nor of a task.
+    pub(crate) fn service_ref(&self) -> Option<ServiceRef> {
+        Some(ServiceRef::new(self.stack.clone(), self.name.parse().ok()?))
+    }
+
     fn has(&self, task: &TaskRef) -> bool {
         let name = &task.name;
         task.stack == self.stack

@@ -204,7 +204,7 @@ fn waits(
     let _ = writeln!(page, "\nWaits: {who}: {}", printable(&wait.why));
     for near in wait.obstacles.iter().flat_map(|obstacle| &obstacle.near).take(3) {
         let NearMiss { node, missing } = near;
-        let _ = writeln!(page, "  near: {}: {}", printable(node), printable(missing));
+        let _ = writeln!(page, "  {} {}", printable(node), printable(missing));
     }
     if let Some(remedy) = &wait.remedy {
         let _ = writeln!(page, "  fix: {}", printable(&remedy.message));

@@ -2,10 +2,12 @@
 
 mod machine;
 
+use std::collections::BTreeMap;
+
 use clap::Args;
-use skep_api::code;
+use skep_api::ident::NodeId;
 use skep_api::manifest::{self, Located, Manifest, Source};
-use skep_api::problem::Problem;
+use skep_api::problem::Severity;
 use skep_api::time::Timestamp;
 
 use crate::cli::Context;
@@ -17,6 +19,7 @@ use crate::sandbox::picture::Picture;
 use crate::sandbox::show::AnswerArgs;
 use crate::verb::files::Files;
 use crate::verb::whatif::join;
+use machine::Machine;
 
 /// The id of a cluster that is only described.
 const CLUSTER: &str = "simulation";
@@ -50,15 +53,12 @@ fn simulate(sources: &[Source], now: Timestamp) -> Result<Comparison, Failure> {
     let mut sandbox = Sandbox::empty(CLUSTER, now);
     for Located { value, .. } in &documents {
         match value {
-            Manifest::Node { id, spec } => {
-                let machine = machines.iter().find(|machine| machine.node == *id);
-                match machine {
-                    Some(machine) if machine.is_up => {
-                        join(&mut sandbox, id, spec.clone(), machine.report.clone())
-                    }
-                    Some(_) | None => sandbox.put(&value.key(), value.object()),
+            Manifest::Node { id, spec } => match machines.get(id) {
+                Some(machine) if machine.is_up => {
+                    join(&mut sandbox, id, spec.clone(), machine.report.clone())
                 }
-            }
+                Some(_) | None => sandbox.put(&value.key(), value.object()),
+            },
             Manifest::Service(_) | Manifest::Volume(_) | Manifest::Cluster(_) => {
                 sandbox.put(&value.key(), value.object());
             }
@@ -71,25 +71,18 @@ fn simulate(sources: &[Source], now: Timestamp) -> Result<Comparison, Failure> {
 }
 
 /// The objects of all files, and what each node has; everything that is wrong is printed.
-fn read(sources: &[Source]) -> Result<(Vec<Located<Manifest>>, Vec<machine::Machine>), Failure> {
-    let reading = manifest::read(sources);
-    let told = machine::read(sources);
-    // A status of a node is what this is about.
-    let is_heeded = |problem: &Problem| {
-        problem.code == code::STATUS_IGNORED
-            && told.statuses.contains(&(problem.file.clone(), problem.line, problem.column))
-    };
-    let (mut problems, mut machines): (Vec<Problem>, Vec<machine::Machine>) = (Vec::new(), Vec::new());
-    problems.extend(reading.problems.into_iter().filter(|problem| !is_heeded(problem)));
-    for machine in told.machines {
+fn read(sources: &[Source]) -> Result<(Vec<Located<Manifest>>, BTreeMap<NodeId, Machine>), Failure> {
+    let reading = manifest::read_with_machines(sources);
+    let mut problems = reading.problems;
+    let mut machines = BTreeMap::new();
+    for machine in machine::read(sources) {
         match machine {
-            Ok(machine) => machines.push(machine),
+            Ok(machine) => drop(machines.insert(machine.node.clone(), machine)),
             Err(problem) => problems.push(problem),
         }
     }
     problems.iter().for_each(message::problem);
-    let errors =
-        problems.iter().filter(|problem| problem.severity() == skep_api::problem::Severity::Error).count();
+    let errors = problems.iter().filter(|problem| problem.severity() == Severity::Error).count();
     if errors > 0 {
         return Err(Failure::Manifests { errors });
     }

@@ -78,8 +78,12 @@ fn what_get_nodes_prints_is_taken_as_it_is_and_a_node_that_is_down_runs_nothing(
     let run = run(&["simulate", "-f", "-", "-o", "json"], list(&[up, down]).as_bytes());
     assert_eq!((run.code, run.err.as_str()), (0, ""), "{}", run.err);
     let answer: Value = serde_json::from_str(&run.out).unwrap();
-    let states: Vec<&str> =
-        answer["nodes"].as_array().unwrap().iter().map(|node| node["after"]["state"].as_str().unwrap()).collect();
+    let states: Vec<&str> = answer["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["after"]["state"].as_str().unwrap())
+        .collect();
     assert_eq!(states, ["ready", "down"]);
     assert_eq!(answer["tasks"]["waiting"], 1);
 }
@@ -89,10 +93,16 @@ fn a_node_that_does_not_say_what_it_has_is_an_error_that_says_what_to_add() {
     let dir = Dir::new("no-capacity");
     let bare = NODE.split("status").next().unwrap();
     for (content, words) in [
-        (bare.to_owned(), ["node.yaml:3:", "`status.report.capacity.cpus` is missing", "add `status: {report:"]),
+        (
+            bare.to_owned(),
+            ["node.yaml:3:", "`status.report.capacity.cpus` is missing", "add `status: {report:"],
+        ),
         (NODE.replace("1Gi", "1G"), ["node.yaml:5:", "ambiguous", "`status.report.capacity.memory`"]),
         (NODE.replace("10.0.0.1", "[]"), ["node.yaml:5:", "`status.report` of node n1", ""]),
-        (NODE.replace("spec: {name: n1}", "spec: {name: n1, rolle: worker}"), ["node.yaml:4:", "rolle", "role"]),
+        (
+            NODE.replace("spec: {name: n1}", "spec: {name: n1, rolle: worker}"),
+            ["node.yaml:4:", "rolle", "role"],
+        ),
     ] {
         let file = dir.write("node.yaml", content);
         let run = skep(&["simulate", "-f", &file]);

@@ -1,6 +1,6 @@
 //! What a node of a file has: its `status`, which is otherwise for controllers alone to write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use skep_api::code;
@@ -27,15 +27,6 @@ pub(super) struct Machine {
     pub(super) report: NodeReport,
 }
 
-/// What the files say of machines.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    /// Each, or what is wrong with it.
-    pub(super) machines: Vec<Result<Machine, Problem>>,
-    /// Where their statuses stand: file, line, column.
-    pub(super) statuses: BTreeSet<(String, usize, usize)>,
-}
-
 /// What a report may say beside the capacity.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -48,8 +39,8 @@ struct Beside {
 }
 
 /// Reads what all nodes of all files have. What is wrong with a manifest itself is not told here.
-pub(super) fn read(sources: &[Source]) -> Told {
-    let mut told = Told::default();
+pub(super) fn read(sources: &[Source]) -> Vec<Result<Machine, Problem>> {
+    let mut machines = Vec::new();
     for source in sources {
         let Ok(text) = std::str::from_utf8(&source.content) else { continue };
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -57,18 +48,14 @@ pub(super) fn read(sources: &[Source]) -> Told {
         let documents = yaml::documents(text);
         let roots = documents.iter().filter_map(|document| document.root.as_ref()).flat_map(objects);
         for root in roots.filter(|root| root.get("kind").and_then(Node::as_text) == Some("Node")) {
-            if let Some(status) = root.entry("status") {
-                let start = status.extent.start;
-                told.statuses.insert((source.name.clone(), start.line, start.column));
-            }
             let Some(node) = text_at(root, &["metadata", "name"]).and_then(|name| name.parse().ok()) else {
                 continue;
             };
             let machine = machine(root, node).map_err(|fault| fault.in_file(&source.name, &lines));
-            told.machines.push(machine);
+            machines.push(machine);
         }
     }
-    told
+    machines
 }
 
 /// A document, or the items of a list, as `skep get -o yaml` writes it.
