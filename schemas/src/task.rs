@@ -140,6 +140,10 @@ pub struct PortStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerStatus {
+    /// Whether its agent is about to tell more of its end: its last lines, and whether it was killed for want of memory. Whoever
+    /// follows the task need not wait for that; whoever judges it does.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unexamined: bool,
     /// Docker's id of it.
     pub id: String,
     /// The exit code, once it has ended.
@@ -371,6 +375,13 @@ pub struct TaskStatus {
     /// The smallest change by which it would fit; only while unplaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<Remedy>,
+}
+
+impl TaskStatus {
+    /// Whether its agent is about to tell more of the task's end.
+    pub fn is_unexamined(&self) -> bool {
+        self.container.as_ref().is_some_and(|container| container.unexamined)
+    }
 }
 
 impl TaskState {

@@ -122,6 +122,16 @@ pub enum Sight {
     All(Machine, Vec<Container>),
     /// A container as it is now.
     Changed(Container),
+    /// The container with this id has ended, which is all that is known so far: a [`Sight::Changed`] follows. Docker tells
+    /// of an end before it has cleaned up after it, and answers no question about the container meanwhile.
+    Ended {
+        /// Its id.
+        id: String,
+        /// Its exit code.
+        code: i64,
+        /// When, by the engine's clock.
+        at: Timestamp,
+    },
     /// The container with this id is gone; ids never return.
     Gone(String),
 }

@@ -11,6 +11,8 @@ use crate::plan::Job;
 pub(crate) struct Local {
     /// Its container, as last seen.
     pub(crate) sighting: Sighting,
+    /// Whether its container was only said to have ended: what else there is to say of that is not known yet.
+    pub(crate) is_glimpsed: bool,
     /// What is being done for it; one thing at a time.
     pub(crate) job: Option<JobKind>,
     /// Whether a write for it is on its way to etcd.
@@ -98,10 +100,25 @@ impl Local {
     /// Takes over what was seen of the container, unless something later is known already. Whether that is new.
     pub(crate) fn see(&mut self, container: Container) -> bool {
         let is_old = |known: &Container| *known == container || !container.follows(known);
-        if self.container().is_some_and(is_old) {
+        let completes = self.is_glimpsed && matches!(container.phase, Phase::Exited { .. });
+        if self.container().is_some_and(|known| is_old(known) && !(completes && container.follows(known))) {
             return false;
         }
+        self.is_glimpsed = false;
         self.sighting = Sighting::Seen(container);
+        true
+    }
+
+    /// Takes over that the container, which ran, ended with `code`. Whether that is news.
+    pub(crate) fn glimpse(&mut self, code: i64, at: Timestamp) -> bool {
+        let Sighting::Seen(container) = &mut self.sighting else { return false };
+        if container.phase != Phase::Running || container.started.is_none_or(|started| at <= started) {
+            return false;
+        }
+        container.phase = Phase::Exited { code, oom_killed: false };
+        container.finished = Some(at);
+        container.ports.clear();
+        self.is_glimpsed = true;
         true
     }
 

@@ -1,4 +1,6 @@
 //! Writes that wait for etcd: folded while they wait, sent at once when idle, and in batches under load.
+//!
+//! A task that takes another's place needs a few writes one after the other, and people wait for it: so a few go at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,8 +10,10 @@ use tokio::time::Instant;
 
 use crate::change::Change;
 
-/// The least time between two batches.
+/// The least time between two batches, on the average.
 const SPACING: Duration = Duration::from_millis(50);
+/// How many batches may go one right after the other, after a rest.
+const BURST: u32 = 4;
 /// How long what only shows progress waits for something better to say.
 const PROGRESS_DELAY: Duration = Duration::from_millis(250);
 
@@ -27,6 +31,8 @@ pub(crate) enum Subject {
 pub(crate) struct Outbox {
     waiting: BTreeMap<Subject, Waiting>,
     not_before: Option<Instant>,
+    /// Until when the spacing is used up by what was sent (a leaky bucket).
+    used_until: Option<Instant>,
     is_sending: bool,
 }
 
@@ -64,7 +70,9 @@ impl Outbox {
             std::mem::take(&mut self.waiting).into_iter().partition(|(_, waiting)| waiting.due <= now);
         self.waiting = later;
         self.is_sending = true;
-        self.not_before = Some(now + SPACING);
+        let used_until = self.used_until.map_or(now, |used| used.max(now)) + SPACING;
+        self.used_until = Some(used_until);
+        self.not_before = used_until.checked_sub(SPACING * (BURST - 1));
         let due: BTreeMap<Subject, Waiting> = due;
         due.into_iter().map(|(subject, waiting)| (subject, waiting.change)).collect()
     }
@@ -99,14 +107,31 @@ mod tests {
     async fn what_is_urgent_goes_at_once_when_idle_and_in_batches_under_load() {
         let mut outbox = Outbox::default();
         let start = Instant::now();
-        outbox.put(Subject::Machine, change(1), true, start);
-        assert_eq!(outbox.take(start), [(Subject::Machine, change(1))]);
-        outbox.put(Subject::Machine, change(2), true, start);
-        assert_eq!(outbox.next(), None, "one batch at a time");
-        outbox.answered();
+        for number in 0..i64::from(BURST) {
+            outbox.put(Subject::Machine, change(number), true, start);
+            assert_eq!(outbox.take(start), [(Subject::Machine, change(number))]);
+            assert_eq!(outbox.next(), None, "one batch at a time");
+            outbox.answered();
+        }
+        outbox.put(Subject::Machine, change(9), true, start);
         assert_eq!(outbox.next(), Some(start + SPACING));
         assert_eq!(outbox.take(start), []);
-        assert_eq!(outbox.take(start + SPACING), [(Subject::Machine, change(2))]);
+        assert_eq!(outbox.take(start + SPACING), [(Subject::Machine, change(9))]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_burst_no_more_batches_go_than_one_for_each_interval() {
+        let mut outbox = Outbox::default();
+        let mut now = Instant::now();
+        let end = now + SPACING * 20;
+        let mut sent = 0;
+        while now < end {
+            outbox.put(Subject::Machine, change(sent), true, now);
+            sent += i64::from(!outbox.take(now).is_empty());
+            outbox.answered();
+            now += Duration::from_millis(1);
+        }
+        assert_eq!(sent, 20 + i64::from(BURST) - 1);
     }
 
     #[tokio::test(start_paused = true)]

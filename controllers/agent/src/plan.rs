@@ -173,11 +173,14 @@ impl View<'_> {
     fn keep_ended(&self) -> Vec<Action> {
         match (self.local.job, &self.local.sighting) {
             (Some(JobKind::Fetch), _) => vec![Action::GiveUpFetching],
-            (None, Sighting::Unknown) => self.look(),
+            (None, Sighting::Unknown) if self.world.machine.is_some() => self.look(),
             (None, Sighting::Seen(container)) if container.phase == Phase::Running => {
                 self.job(Job::Stop(container.id.clone()))
             }
-            (None | Some(JobKind::Other), _) => Vec::new(),
+            (None | Some(JobKind::Other), _) => match self.world.status(self.key) {
+                Some(told) if told.is_unexamined() => self.examine(told),
+                Some(_) | None => Vec::new(),
+            },
         }
     }
 

@@ -230,6 +230,7 @@ impl Agent {
                 self.dirty = self.world.all();
             }
             Ok(Sight::Changed(container)) => self.dirty.extend(self.world.see(container)),
+            Ok(Sight::Ended { id, code, at }) => self.dirty.extend(self.world.glimpse(&id, code, at)),
             Ok(Sight::Gone(id)) => self.dirty.extend(self.world.lose(&id)),
         }
     }

@@ -9,6 +9,7 @@ use skep_api::node::{ClockAnswer, NodeReport, NodeSpec, NodeStatus};
 use skep_api::object::{Object, Typed};
 use skep_api::rollout::Revision;
 use skep_api::task::{Task, TaskStatus};
+use skep_api::time::Timestamp;
 use skep_runtime::table::{Entry, Stamp, Table, Versioned};
 use skep_store::KeyValue;
 
@@ -241,6 +242,12 @@ impl World {
     fn holding(&mut self, id: &str) -> Option<(&TaskRef, &mut Local)> {
         let holds = |local: &Local| local.container().is_some_and(|known| known.id == id);
         self.locals.iter_mut().find(|(_, local)| holds(local))
+    }
+
+    /// The container with this id has ended; names its task, if that is news. An end from before its last start is an old one.
+    pub(crate) fn glimpse(&mut self, id: &str, code: i64, at: Timestamp) -> Option<TaskRef> {
+        let (key, local) = self.holding(id)?;
+        local.glimpse(code, at).then(|| key.clone())
     }
 
     /// The container with this id is gone; names its task.

@@ -3,7 +3,7 @@
 use skep_api::rollout::{Failure, Rollout};
 use skep_api::task::{DesiredState, Obstacle, Slot, TaskState};
 use skep_api::time::{Span, Timestamp};
-use skep_runtime::tasks::Run;
+use skep_runtime::tasks::{Home, Run};
 
 use crate::scope::Scope;
 use crate::world::World;
@@ -33,9 +33,15 @@ pub(crate) fn count(world: &World, scope: &Scope<'_>, rollout: &mut Rollout) -> 
 fn has_failed(run: &Run<'_>, monitor: Span) -> bool {
     ended_by_itself(run)
         && run.task.desired < DesiredState::Remove
+        && !is_being_examined(run)
         && run
             .status
             .is_some_and(|status| status.running.is_none_or(|running| status.since.since(running) <= monitor))
+}
+
+/// Whether its agent is about to say more of its end: that is part of what is kept. A node that is down says nothing more.
+fn is_being_examined(run: &Run<'_>) -> bool {
+    !matches!(run.home, Home::Down(_)) && run.status.is_some_and(|status| status.is_unexamined())
 }
 
 /// Whether the task has ended, not because it was told to and not because its node was removed.

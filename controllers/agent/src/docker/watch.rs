@@ -30,11 +30,20 @@ async fn connect(
     let events = client.events(Some(events_of(&owner, &info))).map_err(error::classify);
     let plugins = docker.plugins(&client, info.plugins.take()).await;
     let all = Sight::All(docker.machine(info, plugins), docker.list_owned(&owner).await?);
-    let changes = events.try_filter_map(move |event| {
-        let docker = docker.clone();
-        async move { sight(&docker, event).await }
+    let changes = events.map_ok(move |event| {
+        let (docker, end) = (docker.clone(), end(&event));
+        let sight = stream::once(async move { sight(&docker, event).await });
+        stream::iter(end.map(Ok)).chain(sight.try_filter_map(future::ok))
     });
-    Ok(stream::once(future::ready(Ok(all))).chain(changes))
+    Ok(stream::once(future::ready(Ok(all))).chain(changes.try_flatten()))
+}
+
+/// What an event alone tells of the end of a container.
+fn end(event: &EventMessage) -> Option<Sight> {
+    let actor = event.actor.as_ref().filter(|_| event.action.as_deref() == Some("die"))?;
+    let code = actor.attributes.as_ref()?.get("exitCode")?.parse().ok()?;
+    let at = Timestamp::from_millis(event.time_nano? / 1_000_000);
+    Some(Sight::Ended { id: actor.id.clone()?, code, at })
 }
 
 /// The events of the containers of `owner`, from when `info` was read.

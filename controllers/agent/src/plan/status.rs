@@ -134,7 +134,7 @@ impl View<'_> {
         };
         let found = self.local.image.as_ref().filter(|_| container.image.is_empty());
         let image = found.map_or(&container.image, |found| &found.image.id).clone();
-        ContainerStatus { image, id: container.id.clone(), exit_code, oom_killed }
+        ContainerStatus { image, id: container.id.clone(), exit_code, oom_killed, unexamined: false }
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::broadcast;
 
 use super::machine::Notice;
 use super::{SimulatedEngine, is_owned, unreachable};
-use crate::engine::{Engine, EngineError, Owner, Sight, Sights};
+use crate::engine::{Engine, EngineError, Owner, Phase, Sight, Sights};
 
 pub(super) fn watch(engine: SimulatedEngine, owner: Owner) -> Sights {
     stream::once(connect(engine, owner)).try_flatten().boxed()
@@ -23,11 +23,23 @@ async fn connect(
         let notice = next(&engine, &mut notices).await;
         Some((notice, (engine, notices)))
     });
-    let changes = notices.map(Ok).try_filter_map(move |notice| {
-        let (engine, owner) = (engine.clone(), owner.clone());
-        async move { sight(&engine, &owner, notice).await }
+    let changes = notices.flat_map(move |notice| {
+        let (engine, owner, end) = (engine.clone(), owner.clone(), end(&engine, &notice));
+        let sight = stream::once(async move { sight(&engine, &owner, notice).await });
+        stream::iter(end.map(Ok)).chain(sight.try_filter_map(future::ok))
     });
     Ok(stream::once(future::ready(Ok(all))).chain(changes))
+}
+
+/// What a notice alone tells of the end of a container.
+fn end(engine: &SimulatedEngine, notice: &Result<Notice, broadcast::error::RecvError>) -> Option<Sight> {
+    let Ok(Notice::Changed(id)) = notice else { return None };
+    let state = engine.state();
+    let found = state.find(id).ok()?;
+    match found.phase {
+        Phase::Exited { code, .. } => Some(Sight::Ended { id: id.clone(), code, at: found.finished? }),
+        Phase::Created | Phase::Running => None,
+    }
 }
 
 /// The next notice. What happens by itself happens when its time has come, as long as somebody watches.

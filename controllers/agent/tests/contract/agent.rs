@@ -180,8 +180,11 @@ async fn an_agent_that_was_away_cannot_start_what_was_moved_meanwhile() {
     let rig = Rig::with_agent(12).await;
     let task = rig.hand.want(1, DesiredState::Ready).await;
     rig.hand.reaches(&task, TaskState::Ready).await;
+    rig.network.cut_writes(true);
     rig.hand.want(1, DesiredState::Running).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     rig.network.cut(true);
+    rig.network.cut_writes(false);
     tokio::time::sleep(LONG).await;
     rig.hand.forget(&task).await;
     rig.network.cut(false);

@@ -73,7 +73,7 @@ async fn a_task_that_never_becomes_healthy_or_does_not_stay_so_fails() {
     for (seed, env) in [(2, "FAIL_HEALTH: '1'"), (3, "FAIL_HEALTH_AFTER_MS: '20000'")] {
         let rig = Rig::with_agent(seed).await;
         let task = rig.task_with(&format!("env: {{{env}, SAY: \"hello\\nworld\"}}, {CHECK}")).await;
-        let status = rig.told(&task, |status| status.state.is_terminal()).await;
+        let status = rig.told(&task, |status| status.state.is_terminal() && !status.is_unexamined()).await;
         assert_eq!(status.error.as_deref(), Some("task: non-zero exit (143): unhealthy container"));
         let health = status.health.unwrap();
         assert_eq!((health.state, health.failing_streak), (HealthState::Unhealthy, 3));
@@ -147,7 +147,7 @@ async fn a_job_completes_only_by_itself() {
         end(&rig);
         tokio::time::sleep(Duration::from_secs(1)).await;
         rig.machine.come_back();
-        let status = rig.told(&task, |status| status.state.is_terminal()).await;
+        let status = rig.told(&task, |status| status.state.is_terminal() && !status.is_unexamined()).await;
         rig.hand.forget(&task).await;
         until("it is gone", async || rig.machine.containers().is_empty()).await;
         (status.state, status.error)

@@ -14,6 +14,7 @@ struct Weather {
     random: fastrand::Rng,
     is_cut: bool,
     cuts_reads: bool,
+    cuts_writes: bool,
     lost_replies: u32,
     rate: f64,
 }
@@ -21,7 +22,8 @@ struct Weather {
 impl Switch {
     pub(crate) fn new(seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        Self(Mutex::new(Weather { random, is_cut: false, cuts_reads: false, lost_replies: 0, rate: 0.0 }))
+        let (is_cut, cuts_reads, cuts_writes) = (false, false, false);
+        Self(Mutex::new(Weather { random, is_cut, cuts_reads, cuts_writes, lost_replies: 0, rate: 0.0 }))
     }
 
     fn weather(&self) -> MutexGuard<'_, Weather> {
@@ -36,6 +38,11 @@ impl Switch {
     /// No question is answered any more, or every one again; what streams tell still passes.
     pub(crate) fn cut_reads(&self, is_cut: bool) {
         self.weather().cuts_reads = is_cut;
+    }
+
+    /// No transaction gets through any more, or every one again.
+    pub(crate) fn cut_writes(&self, is_cut: bool) {
+        self.weather().cuts_writes = is_cut;
     }
 
     /// Loses the replies of the next transactions.
@@ -69,7 +76,12 @@ impl Switch {
 
 impl Network for Switch {
     fn request(&self, method: &str) -> BoxFuture<'static, Result<(), Fault>> {
-        if self.weather().cuts_reads && method.ends_with("/Range") {
+        let is_refused = {
+            let weather = self.weather();
+            weather.cuts_reads && method.ends_with("/Range")
+                || weather.cuts_writes && method.ends_with("/Txn")
+        };
+        if is_refused {
             return Box::pin(async { Err(Fault::Refused) });
         }
         self.pass(Fault::Reset)

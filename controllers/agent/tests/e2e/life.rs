@@ -22,7 +22,11 @@ impl Rig {
     async fn ends(&self, task: &TaskRef) -> TaskStatus {
         let mut found = None;
         until("it has ended", async || {
-            found = self.hand.status(task).await.filter(|status| status.state.is_terminal());
+            found = self
+                .hand
+                .status(task)
+                .await
+                .filter(|status| status.state.is_terminal() && !status.is_unexamined());
             found.is_some()
         })
         .await;

@@ -66,7 +66,7 @@ async fn next_change(sights: &mut Sights, known: &Container) -> Container {
     loop {
         match next(sights).await {
             Sight::Changed(container) if container.id == known.id && container != *known => return container,
-            Sight::Changed(_) => {}
+            Sight::Changed(_) | Sight::Ended { .. } => {}
             other @ (Sight::All(..) | Sight::Gone(_)) => panic!("{other:?}"),
         }
     }
@@ -248,13 +248,13 @@ pub(crate) async fn a_watch_shows_everything_and_then_every_change(bench: Bench)
     let mut sights = bench.engine.watch(&bench.owner);
     match next(&mut sights).await {
         Sight::All(_, containers) => assert_eq!(containers, std::slice::from_ref(&before)),
-        other @ (Sight::Changed(_) | Sight::Gone(_)) => panic!("{other:?}"),
+        other @ (Sight::Changed(_) | Sight::Ended { .. } | Sight::Gone(_)) => panic!("{other:?}"),
     }
     let running = bench.started("watch-2", "").await;
     let seen = loop {
         match next(&mut sights).await {
             Sight::Changed(container) if container.id == running.id => break container,
-            Sight::All(..) | Sight::Changed(_) | Sight::Gone(_) => {}
+            Sight::All(..) | Sight::Changed(_) | Sight::Ended { .. } | Sight::Gone(_) => {}
         }
     };
     assert_eq!(seen, running);
@@ -265,7 +265,7 @@ pub(crate) async fn a_watch_shows_everything_and_then_every_change(bench: Bench)
     loop {
         match next(&mut sights).await {
             Sight::Gone(id) => break assert_eq!(id, running.id),
-            Sight::Changed(_) => {}
+            Sight::Changed(_) | Sight::Ended { .. } => {}
             other @ Sight::All(..) => panic!("{other:?}"),
         }
     }

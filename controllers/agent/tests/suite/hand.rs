@@ -118,7 +118,9 @@ impl Hand {
         let mut last = None;
         while started.elapsed() < LIMIT {
             last = self.status(task).await;
-            if let Some(status) = last.as_ref().filter(|status| status.state == state) {
+            // An end is told as soon as it is known, and the rest of it a moment later.
+            let is_whole = |status: &&TaskStatus| status.state == state && !status.is_unexamined();
+            if let Some(status) = last.as_ref().filter(is_whole) {
                 return status.clone();
             }
             if last.as_ref().is_some_and(|status| status.state > state) {

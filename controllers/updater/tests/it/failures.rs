@@ -32,6 +32,24 @@ fn an_update_whose_first_task_fails_pauses_and_says_why() {
     assert!(shop.scene.settle().is_empty(), "it waits for people");
 }
 
+/// An agent tells of a failure before it has the last lines: a successor does not wait for them, but whoever judges does.
+#[test]
+fn a_failure_is_judged_when_all_of_it_is_said() {
+    let mut shop = Shop::updating(3, UpdatePolicy::default());
+    shop.follow(TaskState::Starting);
+    shop.begin_to_say_of_slot(1);
+    shop.scene.settle();
+    let rollout = shop.rollout();
+    assert_eq!((rollout.state, rollout.failure), (RolloutState::Updating, None));
+    shop.say_of_slot(1, TaskState::Failed);
+    shop.scene.settle();
+    let rollout = shop.rollout();
+    assert_eq!(
+        (rollout.state, rollout.failure.unwrap().log),
+        (RolloutState::Paused, vec!["no such table".to_owned()])
+    );
+}
+
 /// Swarm 12.13, and reliability.md, invariant 22: the spec is left as it is, and the rollback policy holds.
 #[test]
 fn an_update_that_fails_goes_back_to_what_was_stable() {

@@ -211,6 +211,16 @@ impl Shop {
         self.scene.put(Key::TaskStatus(at.clone()), status);
     }
 
+    /// Says that the newest task of a slot has failed, and that more is to be said of that.
+    pub(crate) fn begin_to_say_of_slot(&mut self, number: u32) {
+        let (at, ..) = self.in_slot(number).pop().unwrap();
+        self.say(&at, TaskState::Failed);
+        let mut status = self.status(&at).unwrap();
+        status.log.clear();
+        status.container = Some(ContainerStatus { unexamined: true, ..ContainerStatus::default() });
+        self.scene.put(Key::TaskStatus(at), status);
+    }
+
     /// Says it of the newest task of a slot.
     pub(crate) fn say_of_slot(&mut self, number: u32, state: TaskState) {
         let (at, ..) = self.in_slot(number).pop().unwrap();

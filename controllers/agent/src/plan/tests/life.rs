@@ -348,3 +348,95 @@ fn the_image_that_a_container_runs_is_told() {
     bench.seen_as(|container| "sha256:9".clone_into(&mut container.image), Phase::Running);
     assert_eq!(bench.report().container.unwrap().image, "sha256:9");
 }
+
+impl Bench {
+    /// A task that runs, whose container is said to have ended, a second after its start.
+    fn glimpsed(code: i64) -> Self {
+        let mut bench = Self::running();
+        let at = NOW.after(Span::from_secs(1));
+        assert!(bench.world.glimpse("c1", code, at).is_some());
+        bench
+    }
+
+    fn examined(&self) -> (bool, Vec<String>, Option<String>) {
+        let status = self.world.status(&self.key).unwrap();
+        (!status.is_unexamined(), status.log.clone(), status.error.clone())
+    }
+}
+
+/// While Docker cleans up after a container, it answers nothing about it: its successor need not wait for that.
+#[test]
+fn a_failure_is_told_as_soon_as_it_is_known_and_the_rest_of_it_later() {
+    let mut bench = Bench::glimpsed(137);
+    bench.commit();
+    assert_eq!(bench.state(), Some(TaskState::Failed));
+    let failed = Some("task: non-zero exit (137)".to_owned());
+    assert_eq!(bench.examined(), (false, Vec::new(), failed));
+    bench.tail();
+    assert_eq!(bench.plan(), [], "the container is still to be inspected");
+    bench.seen(Phase::Exited { code: 137, oom_killed: true });
+    bench.commit();
+    let told = Some("task: non-zero exit (137): out of memory".to_owned());
+    assert_eq!(bench.examined(), (true, vec!["last words".to_owned()], told));
+    assert_eq!(bench.plan(), [], "at rest");
+}
+
+#[test]
+fn an_end_that_is_inspected_as_it_was_glimpsed_is_examined_too() {
+    let mut bench = Bench::glimpsed(1);
+    bench.commit();
+    bench.seen(Phase::Exited { code: 1, oom_killed: false });
+    bench.tail();
+    bench.commit();
+    assert!(bench.examined().0 && bench.plan().is_empty());
+}
+
+#[test]
+fn whether_a_good_end_was_one_is_asked_before_it_is_told() {
+    let mut bench = Bench::glimpsed(0);
+    assert_eq!(bench.plan(), []);
+    bench.seen(Phase::Exited { code: 0, oom_killed: false });
+    bench.find_signal(false);
+    bench.commit();
+    assert_eq!(bench.state(), Some(TaskState::Complete));
+    assert!(bench.examined().0);
+}
+
+#[test]
+fn an_end_of_an_earlier_run_and_an_inspection_from_before_the_end_are_old_news() {
+    let mut bench = Bench::running();
+    assert_eq!(bench.world.glimpse("c1", 1, NOW), None, "people have started it again since");
+    assert_eq!(bench.world.glimpse("c2", 1, NOW.after(Span::from_secs(1))), None);
+    let mut bench = Bench::glimpsed(1);
+    bench.seen(Phase::Running);
+    bench.commit();
+    assert_eq!(bench.state(), Some(TaskState::Failed));
+    assert!(!bench.examined().0);
+}
+
+#[test]
+fn an_agent_that_was_killed_meanwhile_tells_the_rest_and_one_whose_engine_is_away_does_not_wait() {
+    let mut bench = Bench::glimpsed(1);
+    bench.commit();
+    let key = bench.key.clone();
+    *bench.world.local_mut(&key) = crate::local::Local::default();
+    assert_eq!(bench.job(), Some(Job::Look("web.1.0000a".to_owned())));
+    let away = bench.world.machine.take();
+    bench.commit();
+    assert!(bench.examined().0 && bench.plan().is_empty());
+
+    let mut bench = Bench::glimpsed(1);
+    bench.commit();
+    *bench.world.local_mut(&key) = crate::local::Local::default();
+    bench.world.machine = away;
+    bench.seen(Phase::Exited { code: 1, oom_killed: false });
+    bench.tail();
+    bench.commit();
+    assert_eq!(bench.examined().1, ["last words"]);
+
+    let mut bench = Bench::glimpsed(1);
+    bench.commit();
+    bench.absent();
+    bench.commit();
+    assert!(bench.examined().0, "the container is gone, and so is what it wrote");
+}
