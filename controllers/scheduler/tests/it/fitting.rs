@@ -99,13 +99,15 @@ fn a_staged_task_takes_over_the_named_resources_of_the_one_that_it_replaces() {
     assert_eq!(nodes_of(&cluster, "web").iter().filter(|node| node.is_none()).count(), 1, "u2 is not free");
 }
 
+/// Task, rest of the revision, the node's volume drivers, its log drivers, whether it fits.
+type Case = (&'static str, &'static str, &'static [&'static str], &'static [&'static str], bool);
+
 /// Swarm 4.2, row 3.
 #[test]
 fn a_node_needs_the_drivers_that_a_task_names() {
     let nfs = ", mounts: [{source: v, target: /v, driver: nfs}]";
     let volume = [", mounts: [{source: v, target: /v}]", ", volumes: {v: {driver: nfs}}"];
     let fluentd = ", logging: {driver: fluentd}";
-    type Case = (&'static str, &'static str, &'static [&'static str], &'static [&'static str], bool);
     let cases: [Case; 12] = [
         (nfs, "", &["local"], &["json-file"], false),
         (nfs, "", &["local", "nfs"], &["json-file"], true),
