@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use skep_api::eviction::{Eviction, EvictionReason};
 use skep_api::ident::NodeId;
-use skep_api::node::Availability;
+use skep_api::key::TaskRef;
+use skep_api::node::{Availability, NodeState};
 use skep_api::task::Task;
 use skep_api::time::Timestamp;
 use skep_runtime::plan::Plan;
@@ -82,7 +83,13 @@ fn is_moot(world: &SchedulerWorld, node: NodeNumber, id: &TaskId, record: &Recor
     if successors.peek().is_none() {
         return !rebalance::is_better_elsewhere(world, &task.uid, node, now);
     }
-    successors.any(|(at, _)| world.pending.is_stuck(at))
+    successors.any(|(at, _)| world.pending.is_stuck(at) || is_lost(world, at))
+}
+
+/// Whether the node of the task at `at` is gone, or will not come back soon.
+fn is_lost(world: &SchedulerWorld, at: &TaskRef) -> bool {
+    let Some(node) = at.place.node() else { return false };
+    world.fleet.find(node).is_none_or(|(_, node)| !node.is_known || node.state == NodeState::Down)
 }
 
 /// Whether something that happened to `task` may be a reason to plan its node: to be asked for each event, so it looks at

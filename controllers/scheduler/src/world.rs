@@ -130,10 +130,23 @@ impl SchedulerWorld {
     fn change_node(&mut self, node: &NodeId, edit: impl FnOnce(&mut Node)) -> Vec<Subject> {
         self.fleet.change(node, |_, node| edit(node));
         let mut touched = self.wake(node);
+        touched.extend(self.homes_of_moved(node));
         if self.fleet.find(node).is_some_and(|(_, node)| node.opening().is_some()) {
             touched.extend(self.balanced());
         }
         touched
+    }
+
+    /// The nodes from which tasks on `node` were asked to move: if it is lost, they may stay there.
+    fn homes_of_moved(&self, node: &NodeId) -> Vec<Subject> {
+        let Some((_, there)) = self.fleet.find(node) else { return Vec::new() };
+        let moved = |record: &Record| {
+            let task = record.wanted().filter(|task| task.cause == Cause::Evict)?;
+            let replaced = TaskId::named(&task.service.stack, task.replaces.as_ref()?);
+            let home = self.fleet.node(self.fleet.home(&replaced)?)?;
+            home.ledger.is_evicted(&replaced).then(|| Subject::Placed(home.id.clone()))
+        };
+        there.ledger.records().filter_map(|(_, record)| moved(record)).collect()
     }
 
     /// The services whose tasks are moved while they are idle.

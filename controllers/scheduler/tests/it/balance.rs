@@ -173,6 +173,31 @@ fn a_move_that_helps_no_more_is_taken_back_and_one_that_found_no_better_node_as_
     assert_eq!(requests(&cluster), []);
 }
 
+/// Found by the simulator: the successor stayed on the lost node, and the request with it, for ever.
+#[test]
+fn a_move_to_a_node_that_is_lost_before_the_task_runs_there_is_taken_back() {
+    let mut cluster = grown(8, "", "parallelism: 1");
+    cluster.settle();
+    let old = requests(&cluster)[0].0.clone();
+    let replaces = Some(old.name.clone());
+    let task = Task { cause: Cause::Evict, replaces, ..task("web", 8) };
+    on_node(&mut cluster, &pending("web", 8, 99), 2, task);
+    cluster.settle();
+    assert_eq!(requests(&cluster).len(), 1, "it is on its way");
+    let home = old.place.node().unwrap().clone();
+    let status = skep_api::node::NodeStatus { state: NodeState::Down, ..Default::default() };
+    let entry = skep_runtime::table::Entry { value: Ok(status.clone().into()), stamp: Default::default() };
+    let touched = skep_runtime::controller::World::apply(
+        &mut cluster.world,
+        &Key::NodeStatus(node_id(2)),
+        Some(&entry),
+    );
+    assert!(touched.contains(&Subject::Placed(home)), "{touched:?}");
+    cluster.put(Key::NodeStatus(node_id(2)), status);
+    cluster.settle();
+    assert_eq!(requests(&cluster).iter().filter(|(task, _)| *task == old).count(), 0);
+}
+
 #[test]
 fn what_fits_no_other_node_stays() {
     let mut cluster = grown(8, ", constraints: ['node.name in (n1, n3)']", "");
