@@ -86,10 +86,13 @@ fn is_moot(world: &SchedulerWorld, node: NodeNumber, id: &TaskId, record: &Recor
     successors.any(|(at, _)| world.pending.is_stuck(at) || is_lost(world, at))
 }
 
-/// Whether the node of the task at `at` is gone, or will not come back soon.
+/// Whether the task at `at` has ended, or its node is gone or will not come back soon: it is not tried again.
 fn is_lost(world: &SchedulerWorld, at: &TaskRef) -> bool {
     let Some(node) = at.place.node() else { return false };
-    world.fleet.find(node).is_none_or(|(_, node)| !node.is_known || node.state == NodeState::Down)
+    world.fleet.find(node).is_none_or(|(_, node)| {
+        let has_ended = node.ledger.record(&TaskId::of(at)).is_some_and(|record| record.end().is_some());
+        has_ended || !node.is_known || node.state == NodeState::Down
+    })
 }
 
 /// Whether something that happened to `task` may be a reason to plan its node: to be asked for each event, so it looks at

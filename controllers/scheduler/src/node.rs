@@ -98,6 +98,18 @@ impl Node {
     /// Which part of its cpus or memory would be set aside, whichever is more, with `more` beside what its tasks hold: 0 to
     /// 2^20, and beyond if it is overfull. A machine of which nothing was measured is empty.
     pub(crate) fn fullness(&self, more: Option<&Load>) -> u32 {
+        let (cpus, memory) = more.map_or((0, 0), |more| (more.cpus, more.memory));
+        let load = self.ledger.load();
+        self.fullness_of(load.cpus.saturating_add(cpus), load.memory.saturating_add(memory))
+    }
+
+    /// The same, without `less` of what its tasks hold.
+    pub(crate) fn fullness_without(&self, less: &Load) -> u32 {
+        let load = self.ledger.load();
+        self.fullness_of(load.cpus.saturating_sub(less.cpus), load.memory.saturating_sub(less.memory))
+    }
+
+    fn fullness_of(&self, cpus: u128, memory: u128) -> u32 {
         let Some(report) = &self.report else { return 0 };
         let part = |held: u128, has: u64| {
             if held == 0 || has == 0 {
@@ -105,10 +117,7 @@ impl Node {
             }
             u32::try_from(held.saturating_mul(FULL) / u128::from(has)).unwrap_or(u32::MAX)
         };
-        let load = self.ledger.load();
-        let (cpus, memory) = more.map_or((0, 0), |more| (more.cpus, more.memory));
-        let cpus = part(load.cpus.saturating_add(cpus), report.capacity.cpus.as_nanos());
-        cpus.max(part(load.memory.saturating_add(memory), report.capacity.memory.as_bytes()))
+        part(cpus, report.capacity.cpus.as_nanos()).max(part(memory, report.capacity.memory.as_bytes()))
     }
 
     /// What constraints look at.

@@ -216,7 +216,8 @@ fn running_group(world: &SchedulerWorld, uid: &Uid) -> Option<Group> {
 fn sites<'w>(world: &'w SchedulerWorld, uid: &Uid, survey: &Survey<'w>) -> Vec<Site<'w>> {
     let site = |(number, node): (NodeNumber, &'w crate::node::Node)| {
         let replicas = survey.replicas(number);
-        let movable = |(id, record): (&TaskId, &Record)| is_movable(record, uid).then(|| id.clone());
+        let movable =
+            |(id, record): (&TaskId, &Record)| is_movable(world, uid, id, record).then(|| id.clone());
         let mut movable: Vec<TaskId> =
             if replicas == 0 { Vec::new() } else { node.ledger.records().filter_map(movable).collect() };
         movable.sort_by_key(|id| (id.name.planned_at(), id.clone()));
@@ -227,10 +228,13 @@ fn sites<'w>(world: &'w SchedulerWorld, uid: &Uid, survey: &Survey<'w>) -> Vec<S
     world.fleet.known().map(site).filter(|site| site.is_open || site.replicas > 0).collect()
 }
 
-fn is_movable(record: &Record, uid: &Uid) -> bool {
+/// Whether the task may be asked to move: it runs, and it was not tried in vain a moment ago (its successor is still remembered).
+fn is_movable(world: &SchedulerWorld, uid: &Uid, id: &TaskId, record: &Record) -> bool {
     let task = record.wanted().filter(|task| task.uid == *uid && may_move(task));
     let is_running = record.state == Some(TaskState::Running) && record.eviction.is_none();
-    is_running && task.is_some_and(|task| task.desired == DesiredState::Running)
+    is_running
+        && task.is_some_and(|task| task.desired == DesiredState::Running)
+        && world.fleet.succession.of(id).next().is_none()
 }
 
 /// How many tasks each branch has, by its path from the root.

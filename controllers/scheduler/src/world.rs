@@ -140,13 +140,15 @@ impl SchedulerWorld {
     /// The nodes from which tasks on `node` were asked to move: if it is lost, they may stay there.
     fn homes_of_moved(&self, node: &NodeId) -> Vec<Subject> {
         let Some((_, there)) = self.fleet.find(node) else { return Vec::new() };
-        let moved = |record: &Record| {
-            let task = record.wanted().filter(|task| task.cause == Cause::Evict)?;
-            let replaced = TaskId::named(&task.service.stack, task.replaces.as_ref()?);
-            let home = self.fleet.node(self.fleet.home(&replaced)?)?;
-            home.ledger.is_evicted(&replaced).then(|| Subject::Placed(home.id.clone()))
-        };
-        there.ledger.records().filter_map(|(_, record)| moved(record)).collect()
+        there.ledger.records().filter_map(|(_, record)| self.home_of_moved(record)).collect()
+    }
+
+    /// The node from which the task of `record` was to move, if the request still stands.
+    fn home_of_moved(&self, record: &Record) -> Option<Subject> {
+        let task = record.task.as_ref().filter(|task| task.cause == Cause::Evict)?;
+        let replaced = TaskId::named(&task.service.stack, task.replaces.as_ref()?);
+        let home = self.fleet.node(self.fleet.home(&replaced)?)?;
+        home.ledger.is_evicted(&replaced).then(|| Subject::Placed(home.id.clone()))
     }
 
     /// The services whose tasks are moved while they are idle.
@@ -282,6 +284,8 @@ impl SchedulerWorld {
         let there = self.fleet.find(node).map(|(_, node)| node);
         let service = there.and_then(|node| node.ledger.record(&id)?.task.as_ref()).map(|task| &task.uid);
         touched.extend(service.and_then(|uid| self.idle(uid)));
+        let ended = there.and_then(|node| node.ledger.record(&id)).filter(|record| record.end().is_some());
+        touched.extend(ended.and_then(|record| self.home_of_moved(record)));
         let judged = there.filter(|node| evict::concerns(&self.rules, node, &id));
         touched.extend(judged.map(|_| Subject::Placed(node.clone())));
         touched

@@ -49,13 +49,17 @@ pub(super) fn scored(fleet: &Fleet, placing: &Placing<'_>, number: NodeNumber) -
 
 impl Score {
     fn of(standing: Standing) -> Self {
-        let reserved = u64::from(standing.fullness).saturating_mul(1000) / FULL;
         Self {
             failures: standing.faults,
             branches: Vec::new(),
             tasks_of_service: standing.replicas,
-            reserved: u32::try_from(reserved).unwrap_or(u32::MAX),
+            reserved: thousandths(standing.fullness),
             tasks: standing.tasks,
         }
     }
+}
+
+/// How full that is, in thousandths.
+pub(super) fn thousandths(fullness: u32) -> u32 {
+    u32::try_from(u64::from(fullness).saturating_mul(1000) / FULL).unwrap_or(u32::MAX)
 }

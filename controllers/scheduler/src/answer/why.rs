@@ -7,7 +7,7 @@ use skep_api::service::Strategy;
 use skep_api::task::{Obstacle, Remedy, Task};
 use skep_api::time::Timestamp;
 
-use crate::answer::score::{Scored, scored};
+use crate::answer::score::{Scored, scored, thousandths};
 use crate::explain::{Reason, explain, explain_one};
 use crate::node::NodeNumber;
 use crate::place::Placing;
@@ -137,6 +137,9 @@ impl SchedulerWorld {
         let mut node = scored(&self.fleet, &placing, number).ok_or("its node is gone")?;
         node.score.tasks_of_service = node.score.tasks_of_service.saturating_sub(1);
         node.score.tasks = node.score.tasks.saturating_sub(1);
+        if let Some(there) = self.fleet.node(number).filter(|_| node.score.reserved > 0) {
+            node.score.reserved = thousandths(there.fullness_without(terms.share));
+        }
         for branch in &mut node.score.branches {
             *branch = branch.saturating_sub(1);
         }

@@ -199,6 +199,19 @@ fn a_move_to_a_node_that_is_lost_before_the_task_runs_there_is_taken_back() {
 }
 
 #[test]
+fn a_move_whose_task_does_not_come_to_run_is_taken_back() {
+    let mut cluster = grown(8, "", "parallelism: 1");
+    cluster.settle();
+    let old = requests(&cluster)[0].0.clone();
+    let replaces = Some(old.name.clone());
+    let task = Task { cause: Cause::Evict, replaces, ..task("web", 8) };
+    let successor = on_node(&mut cluster, &pending("web", 8, 99), 2, task);
+    observe(&mut cluster, &successor, TaskState::Failed);
+    cluster.settle();
+    assert_eq!(requests(&cluster).iter().filter(|(task, _)| *task == old).count(), 0);
+}
+
+#[test]
 fn what_fits_no_other_node_stays() {
     let mut cluster = grown(8, ", constraints: ['node.name in (n1, n3)']", "");
     assert_eq!(rounds(&mut cluster), Vec::<usize>::new());
