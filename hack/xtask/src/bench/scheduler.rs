@@ -87,9 +87,10 @@ fn planned(
     variant: Variant,
     swarmkit: Option<SwarmKit>,
 ) -> Result<(), String> {
-    let name = match variant {
-        Variant::Plain => format!("scheduler.{shape}"),
-        other => format!("scheduler.{shape}.{other}"),
+    let name = if variant == Variant::Plain {
+        format!("scheduler.{shape}")
+    } else {
+        format!("scheduler.{shape}.{variant}")
     };
     if !report.is_wanted(&name) {
         return Ok(());

@@ -118,11 +118,11 @@ async fn fill(etcd: &FakeEtcd, shape: Shape, variant: Variant) -> Result<(), Str
     put(&store, field.services()?.into_iter()).await?;
     let created: std::collections::BTreeMap<String, i64> =
         list(&store, prefix::SERVICES).await?.into_iter().collect();
-    let identify = |key: &Key| {
+    let uid_of = |key: &Key| {
         let text = key.to_string();
         created.get(&text).map(|created| Uid::derive(&identity.cluster, &text, *created))
     };
-    let owners = field.owners(identify)?;
+    let owners = field.owners(uid_of)?;
     put(&store, field.revisions(&owners)?.into_iter()).await?;
     put(&store, field.tasks(&owners)).await
 }

@@ -193,7 +193,7 @@ fn report(rest: &mut Rest, number: usize) -> Vec<Subject> {
 /// Two times each node, one after the other: away, and back.
 fn status(rest: &mut Rest, number: usize) -> Vec<Subject> {
     let node = rest.node(number / 2);
-    let state = if number % 2 == 0 { NodeState::Unreachable } else { NodeState::Ready };
+    let state = if number.is_multiple_of(2) { NodeState::Unreachable } else { NodeState::Ready };
     let status = NodeStatus { state, since: field::at(), ..NodeStatus::default() };
     rest.ground.put((Key::NodeStatus(Field::node_id(node)), status.into()))
 }
@@ -208,7 +208,7 @@ fn label(rest: &mut Rest, number: usize) -> Vec<Subject> {
 fn availability(rest: &mut Rest, number: usize) -> Vec<Subject> {
     let node = rest.node(number / 2);
     let mut spec = Field::node_spec(node);
-    spec.availability = if number % 2 == 0 { Availability::Pause } else { Availability::Active };
+    spec.availability = if number.is_multiple_of(2) { Availability::Pause } else { Availability::Active };
     rest.ground.put((Key::Node(Field::node_id(node)), spec.into()))
 }
 
