@@ -1,6 +1,7 @@
 //! Objects as people read them: what lies in several keys of etcd put together, as a row of a table or as one document.
 
 pub(crate) mod change;
+pub(crate) mod cluster;
 pub(crate) mod describe;
 pub(crate) mod event;
 pub(crate) mod item;
@@ -50,6 +51,7 @@ pub(crate) fn items(kind: Kind, cut: &Cut, style: Style) -> Vec<Item> {
         Kind::Tasks => task::items(cut, style),
         Kind::Nodes => node::items(cut, style),
         Kind::Volumes => volume::items(cut, style),
+        Kind::Cluster => cluster::items(cut, style),
         Kind::Revisions => revision::revisions(cut, style),
         Kind::Rollouts => revision::rollouts(cut, style),
         Kind::Changes => change::items(cut, style),
@@ -98,6 +100,7 @@ pub(crate) fn heading(kind: Kind, is_wide: bool) -> &'static [&'static str] {
             "MESSAGE",
         ],
         (Kind::Volumes, _) => &["NAME", "DRIVER", "OPTIONS", "IN DOCKER", "USED BY"],
+        (Kind::Cluster, _) => &["NAME", "STRATEGY", "REBALANCE"],
         (Kind::Revisions, _) => &["NAME", "IMAGE", "DIGEST", "USE"],
         (Kind::Rollouts, _) => &["NAME", "STATE", "TARGET", "STABLE", "BATCH", "FAILED", "MESSAGE"],
         (Kind::Changes, _) => &["ID", "TIME", "ACTOR", "OBJECTS", "COMMAND"],

@@ -86,9 +86,10 @@ pub(super) fn constraint(text: &str) -> Result<Constraint, ConstraintError> {
     let key = reader.key()?;
     let property = Property::of(key);
     reader.skip_space();
-    let (test, example) = reader.test(&property)?;
-    let test = if property == Property::Unknown { Test::Never } else { test };
-    Ok(Constraint { text: text.into(), property, test, example: example.map(String::into_boxed_str) })
+    let (wanted, example) = reader.test(&property)?;
+    let has_it = property != Property::Unknown;
+    let example = example.map(String::into_boxed_str);
+    Ok(Constraint { text: text.into(), property, test: if has_it { wanted } else { Test::Never }, example })
 }
 
 /// Reads the name of a property that nodes have.
@@ -98,14 +99,13 @@ pub(super) fn property(text: &str) -> Result<Property, ConstraintError> {
     if !reader.rest().is_empty() {
         return Err(reader.wrong_here("only the property is wanted", ""));
     }
-    match Property::of(key) {
-        Property::Unknown => {
-            let hint =
-                property::meant(key).map_or(SUCH_AS.to_owned(), |meant| format!("did you mean `{meant}`?"));
-            Err(reader.wrong(0, key.len(), "nodes have no such property", &hint))
-        }
-        property => Ok(property),
+    let property = Property::of(key);
+    if property == Property::Unknown {
+        let hint =
+            property::meant(key).map_or(SUCH_AS.to_owned(), |meant| format!("did you mean `{meant}`?"));
+        return Err(reader.wrong(0, key.len(), "nodes have no such property", &hint));
     }
+    Ok(property)
 }
 
 /// What is left of a text.

@@ -255,6 +255,27 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_of_the_cluster_are_created_changed_and_left_alone_like_other_objects() {
+        let mut etcd = Etcd::default();
+        let cluster = |placement: &str| {
+            format!("{{apiVersion: skep/v1, kind: Cluster, spec: {{placement: {{{placement}}}}}}}")
+        };
+        let planned = etcd.apply(&cluster("strategy: binpack, rebalance: whenIdle")).unwrap();
+        assert_eq!(planned.action, Some(ChangeAction::Created));
+        let puts = etcd.puts;
+        let again = etcd.apply(&cluster("strategy: binpack, rebalance: whenIdle")).unwrap();
+        assert_eq!((again.action, etcd.puts), (None, puts), "the same again writes nothing");
+        let planned = etcd.apply(&cluster("strategy: binpack")).unwrap();
+        let paths: Vec<&str> = planned.fields.iter().map(|field| field.path.as_str()).collect();
+        assert_eq!(paths, ["spec.placement.rebalance"], "what the file no longer says is a default again");
+        let Object::Cluster(spec) = Object::decode(&Key::Cluster, &etcd.values[&Key::Cluster]).unwrap()
+        else {
+            panic!("no cluster");
+        };
+        assert_eq!(spec.placement.strategy, skep_api::service::Strategy::Binpack);
+    }
+
+    #[test]
     fn the_mode_of_a_service_cannot_change() {
         let reading = manifest::read(&[Source::new("x", service("web", "task: {image: a}"))]);
         let Manifest::Service(mut live) = reading.documents[0].value.clone() else { panic!("no service") };

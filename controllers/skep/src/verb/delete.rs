@@ -94,6 +94,12 @@ impl Delete {
 
     /// What is named on the command line. Nothing is deleted if one of the names is wrong.
     async fn named(&self, store: &Store) -> Result<Vec<Doomed>, Failure> {
+        if self.targets.iter().any(|target| target.kind == Kind::Cluster) {
+            return Err(Failure::Forbidden {
+                object: "Cluster".to_owned(),
+                reason: CLUSTER_STAYS.to_owned(),
+            });
+        }
         let of = |kind: Kind| self.targets.iter().filter(move |target| target.kind == kind);
         let is_other = |target: &&Target| !matches!(target.kind, Kind::Nodes | Kind::Volumes);
         let services: Vec<ServiceRef> = self
@@ -248,8 +254,16 @@ impl fmt::Display for Doomed {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
     use crate::testing::Cluster;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        delete: Delete,
+    }
 
     /// Swarm 6.3: `node rm` refuses a node that is not down, unless it is forced.
     #[tokio::test]
@@ -270,6 +284,19 @@ mod tests {
         assert!(delete(&cluster.store, &forced, &mut writer).await.unwrap().is_some());
         assert!(cluster.get(&key).await.is_none());
         assert_eq!(cluster.changes().await[0].1.objects[0].object, "Node/aaaaaaaaaaaa");
+    }
+
+    #[tokio::test]
+    async fn the_settings_of_the_cluster_are_not_deleted_and_nothing_else_is() {
+        let cluster = Cluster::new().await;
+        let (web, _) = cluster.service("web", "task: {image: x}").await;
+        let line = Line::try_parse_from(["skep", "service/web", "cluster"]).unwrap();
+        let error = line.delete.named(&cluster.store).await.err().unwrap();
+        assert!(
+            matches!(&error, Failure::Forbidden { reason, .. } if reason.contains("spec: {}")),
+            "{error}"
+        );
+        assert!(cluster.get(&web).await.is_some());
     }
 
     #[tokio::test]

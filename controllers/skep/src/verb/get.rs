@@ -13,7 +13,7 @@ use crate::view::render::{Format, Found};
 use crate::view::select::Selector;
 use crate::view::{Item, Kind, Selection, Style, items};
 
-/// Show objects: services, tasks, nodes, volumes, revisions, rollouts, changes, events
+/// Show objects: services, tasks, nodes, volumes, cluster, revisions, rollouts, changes, events
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -117,7 +117,8 @@ impl Get {
             if selected.is_empty() && missing.is_empty() {
                 say(&nothing(*kind, selection));
             }
-            found.is_single = self.what.kinds.len() == 1 && selection.is_single(&selected);
+            let is_one = *kind == Kind::Cluster || selection.is_single(&selected);
+            found.is_single = self.what.kinds.len() == 1 && is_one;
             found.kinds.push((*kind, selected));
         }
         output::print(&found.render(self.output, style)?)?;

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use clap::Args;
+use skep_api::cluster::ClusterName;
 use skep_api::ident::{Name, NodeId, Stack};
 use skep_api::key::{Key, ServiceRef};
 use skep_store::{Store, Update};
@@ -38,6 +39,11 @@ impl StackArgs {
 }
 
 impl Target {
+    /// Whether it is the cluster, by its one name.
+    pub(crate) fn is_the_cluster(&self) -> bool {
+        self.kind == Kind::Cluster && self.stack.is_none() && self.name == ClusterName::Default.to_string()
+    }
+
     /// The service that is meant.
     ///
     /// # Errors
@@ -149,6 +155,9 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text.parse() == Ok(Kind::Cluster) {
+            return Ok(Self { kind: Kind::Cluster, stack: None, name: ClusterName::Default.to_string() });
+        }
         let (kind, rest) = text.split_once('/').ok_or("write KIND/NAME, such as service/web")?;
         let kind = kind.parse()?;
         let (stack, name) = match rest.split_once('/') {
@@ -172,6 +181,9 @@ mod tests {
         assert_eq!(target, Target { kind: Kind::Services, stack: None, name: "web".into() });
         let target: Target = "Service/shop/web".parse().unwrap();
         assert_eq!(target.service(&StackArgs::default()).unwrap().to_string(), "shop/web");
+        assert!("cluster".parse::<Target>().unwrap().is_the_cluster());
+        assert!("Cluster/default".parse::<Target>().unwrap().is_the_cluster());
+        assert!(!"cluster/prod".parse::<Target>().unwrap().is_the_cluster());
         for wrong in ["web", "svc/", "servce/web"] {
             assert!(wrong.parse::<Target>().is_err(), "{wrong}");
         }

@@ -1,5 +1,6 @@
 //! One object with all that belongs to it, as a person reads it who wants to know why: `skep describe`.
 
+mod cluster;
 mod node;
 mod service;
 mod task;
@@ -13,6 +14,7 @@ use crate::output::{Table, printable};
 use crate::view::service::word;
 use crate::view::{Item, Kind, Style, heading, items};
 
+pub(crate) use cluster::cluster;
 pub(crate) use node::node;
 pub(crate) use service::service;
 pub(crate) use task::task;

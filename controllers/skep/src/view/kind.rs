@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use skep_api::key::prefix;
+use skep_api::key::{Key, prefix};
 use skep_store::Range;
 
 use crate::output::text::nearest;
@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Nodes,
     /// Volumes.
     Volumes,
+    /// The cluster's settings: one object.
+    Cluster,
     /// Revisions.
     Revisions,
     /// Rollouts.
@@ -30,11 +32,12 @@ pub(crate) enum Kind {
 }
 
 /// Every name of every kind: the first of each is its own.
-const NAMES: [(Kind, &[&str]); 8] = [
+const NAMES: [(Kind, &[&str]); 9] = [
     (Kind::Services, &["services", "service", "svc"]),
     (Kind::Tasks, &["tasks", "task", "t"]),
     (Kind::Nodes, &["nodes", "node", "no"]),
     (Kind::Volumes, &["volumes", "volume", "vol"]),
+    (Kind::Cluster, &["cluster", "cluster", "clusters"]),
     (Kind::Revisions, &["revisions", "revision", "rev"]),
     (Kind::Rollouts, &["rollouts", "rollout", "ro"]),
     (Kind::Changes, &["changes", "change", "ch"]),
@@ -49,6 +52,7 @@ impl Kind {
             Self::Tasks => "Task",
             Self::Nodes => "Node",
             Self::Volumes => "Volume",
+            Self::Cluster => "Cluster",
             Self::Revisions => "Revision",
             Self::Rollouts => "Rollout",
             Self::Changes => "Change",
@@ -75,6 +79,7 @@ impl Kind {
             }
             Self::Nodes => &[prefix::NODES, prefix::NODE_STATUSES],
             Self::Volumes => &[prefix::VOLUMES, prefix::SERVICES],
+            Self::Cluster => return vec![Range::key(&Key::Cluster)],
             Self::Revisions | Self::Rollouts => &[prefix::REVISIONS, prefix::ROLLOUTS],
             Self::Changes => &[prefix::CHANGES],
             Self::Events => &[prefix::EVENTS],

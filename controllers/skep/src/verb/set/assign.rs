@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use skep_api::constraint::Constraint;
+
 /// What becomes of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Assignment {
@@ -48,8 +50,7 @@ pub(crate) fn into_map(map: &mut BTreeMap<String, String>, pairs: &[Assignment])
 /// (cli/command/service/update.go), so that the order in which it was built replaces no tasks.
 pub(crate) fn constraints(list: &mut Vec<String>, words: &[String]) {
     for word in words {
-        let has_operator = word.contains("==") || word.contains("!=");
-        match word.strip_suffix('-').filter(|_| !has_operator) {
+        match word.strip_suffix('-').filter(|key| key_of(word).len() > key.len()) {
             Some(key) => list.retain(|known| key_of(known) != key),
             None if list.iter().any(|known| is_same(known, word)) => {}
             None => list.push(word.clone()),
@@ -59,15 +60,14 @@ pub(crate) fn constraints(list: &mut Vec<String>, words: &[String]) {
 }
 
 fn key_of(constraint: &str) -> &str {
-    constraint.split(['=', '!']).next().unwrap_or_default().trim()
+    let end = |c: char| c.is_whitespace() || "=!<>".contains(c);
+    constraint.trim_start().split(end).next().unwrap_or_default()
 }
 
-/// Equal but for spaces around the operator.
+/// The same text, or the same meaning.
 fn is_same(one: &str, two: &str) -> bool {
-    let parts = |text: &str| -> Vec<String> {
-        text.replace("!=", " != ").replace("==", " == ").split_whitespace().map(str::to_owned).collect()
-    };
-    parts(one) == parts(two)
+    let read = |text: &str| text.parse::<Constraint>().ok();
+    one == two || read(one).zip(read(two)).is_some_and(|(one, two)| one.means(&two))
 }
 
 #[cfg(test)]
@@ -96,5 +96,11 @@ mod tests {
         assert_eq!(list, ["node.ip != 10.0.0.1", "node.labels.zone == a", "node.role == worker"]);
         constraints(&mut list, &words(&["node.labels.zone-", "node.labels-", "node.name == x-"]));
         assert_eq!(list, ["node.ip != 10.0.0.1", "node.name == x-", "node.role == worker"]);
+        let more =
+            ["node.labels.a in (b, c)", "node.labels.a in (b,c)", "node.labels.d exists", "node.labels.e>1"];
+        constraints(&mut list, &words(&more));
+        assert_eq!(list.len(), 6);
+        constraints(&mut list, &words(&["node.labels.a-", "node.labels.d-", "node.labels.e-"]));
+        assert_eq!(list.len(), 3);
     }
 }
