@@ -18,6 +18,8 @@ pub(crate) fn cluster(nodes: &[&str], services: &[&str]) -> Sandbox {
         let mut report = NodeReport { hostname: name.to_owned(), ..NodeReport::default() };
         report.capacity.cpus = cpus.parse().unwrap();
         report.capacity.memory = memory.parse().unwrap();
+        report.platform.os = "linux".to_owned();
+        report.platform.architecture = "x86_64".to_owned();
         let text = format!("{{name: {name}, labels: {{zone: {zone}}}}}");
         let spec = skep_api::yaml::from_str(&text).unwrap();
         join(&mut sandbox, &skep_api::ident::NodeId::from_random(number), spec, report);
@@ -93,7 +95,7 @@ fn runs_of_jobs_go_on_until_they_are_let_end_and_then_who_waits_for_them_begins(
             "web: {task: {image: nginx}, dependsOn: [{service: migrate, condition: completed}]}",
         ],
     );
-    assert_eq!(places(&sandbox), "migrate.1@n1 migrate.2@n1");
+    assert_eq!(places(&sandbox), "migrate.0@n1 migrate.1@n1");
     sandbox.let_jobs_end();
     assert!(sandbox.run().unwrap().is_at_rest);
     assert_eq!(places(&sandbox), "web.1@n1");

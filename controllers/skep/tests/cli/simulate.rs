@@ -34,7 +34,7 @@ fn three_uneven_zones_share_a_service_until_one_is_full_and_the_answer_says_who_
         let started = answer["started"].as_array().unwrap().iter().filter(on);
         started.filter(|task| names.contains(&task["to"].as_str().unwrap())).count() as u64
     };
-    // c1 has room for three: 4Gi less what the monitor takes.
+    // c1 has room for three.
     assert_eq!((in_zone("a") + in_zone("b"), in_zone("c")), (9, 3));
     assert!(in_zone("a").abs_diff(in_zone("b")) <= 1, "{} and {}", in_zone("a"), in_zone("b"));
     assert_eq!((&answer["tasks"]["after"], &answer["tasks"]["waiting"]), (&20.into(), &1.into()));

@@ -7,7 +7,7 @@ use skep_api::ident::NodeId;
 use skep_api::key::Key;
 use skep_api::manifest::Manifest;
 use skep_api::node::{Availability, NodeReport, NodeSpec, NodeState, NodeStatus, Session};
-use skep_api::object::Object;
+use skep_api::object::{Invalid, Object};
 
 use crate::cut::Cut;
 use crate::failure::{Failure, count};
@@ -43,7 +43,8 @@ fn scale(sizes: &[Size], stack: &StackArgs, sandbox: &mut Sandbox, cut: &Cut) ->
         let mut object = Manifest::Service(Box::new((**found).clone()));
         set_replicas(&mut object, size.replicas)?;
         // What etcd would not be given is not tried either.
-        Object::decode(&key, &object.object().encode(&key)?)?;
+        let tried = Object::decode(&key, &object.object().encode(&key)?);
+        tried.map_err(|Invalid { reason }| Failure::Forbidden { object: object.to_string(), reason })?;
         sandbox.put(&key, object.object());
         words.push(format!("{}={}", service_name(&service), size.replicas));
     }

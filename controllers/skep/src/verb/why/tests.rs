@@ -57,7 +57,7 @@ big: 0 tasks have a node, 1 waits for one
 
 big.1: no suitable node (insufficient resources on 3 nodes)
 
-  resources     3 nodes: n1 needs 512Mi more memory; n2 needs 512Mi more memory; n3 needs 1536Mi
+  memory        3 nodes: n1 needs 512Mi more memory; n2 needs 512Mi more memory; n3 needs 1536Mi
                 more memory
 
 Fix: free 512Mi of memory on n1, or add a node with 1536Mi of memory
@@ -78,7 +78,7 @@ fn each_reason_to_wait_is_told_within_a_screen_with_the_fix() {
             format!("replicas: 4, {image}, placement: {{maxReplicasPerNode: 1}}"),
             "maxReplicasPerNode to 2",
         ),
-        ("a platform", format!("{image}, placement: {{platforms: [{{os: windows}}]}}"), "windows"),
+        ("a platform", format!("{image}, placement: {{platforms: [{{os: windows}}]}}"), "linux/x86_64"),
     ];
     for (name, spec, word) in cases {
         let page = told(&shop(&spec), "web");
