@@ -7,6 +7,7 @@ use crate::jobs::Outcome;
 use crate::plan::Job;
 
 /// What the agent itself knows of one task.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Local {
     /// Its container, as last seen.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use skep_agent::docker::{DEFAULT_HOST, Docker};
 use skep_agent::policy::Policy;
@@ -12,6 +12,7 @@ use skep_api::rollout::Revision;
 use skep_runtime::clock::Env;
 use skep_store::rig::Etcd;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::suite::hand::{self, Hand};

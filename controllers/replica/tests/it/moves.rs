@@ -55,11 +55,11 @@ fn under_way(fields: &[(&'static str, &str)], state: Option<TaskState>) -> (Shop
 fn ends_with(shop: &mut Shop, expected: &Seen) {
     shop.come_to_rest_in_time();
     let wanted: Vec<Seen> = shop.in_slot(1).into_iter().filter(Seen::is_wanted).collect();
-    assert_eq!(wanted.len(), 1, "{wanted:#?}");
-    assert_eq!(wanted[0].at.name, expected.at.name);
-    assert!(wanted[0].is_serving());
-    assert_eq!((wanted[0].task.restarts, wanted[0].task.streak), (0, 0));
-    assert!(wanted[0].task.attempts.is_empty());
+    let [only] = wanted.as_slice() else { panic!("{wanted:#?}") };
+    assert_eq!(only.at.name, expected.at.name);
+    assert!(only.is_serving());
+    assert_eq!((only.task.restarts, only.task.streak), (0, 0));
+    assert!(only.task.attempts.is_empty());
 }
 
 #[test]
