@@ -72,18 +72,20 @@ impl Comparison {
             stranded: 0,
             waited: before.waiting(),
             waits: Vec::new(),
-            unready: after.unready.clone(),
+            unready: BTreeMap::new(),
         };
         compared.follow(&before, &after);
-        compared.waits.clone_from(&after.waits);
-        let mut names: BTreeMap<(String, NodeId), ()> = BTreeMap::new();
-        for (id, seen) in before.nodes.iter().chain(&after.nodes) {
-            names.insert((seen.name.clone(), id.clone()), ());
+        let mut nodes: BTreeMap<(String, NodeId), (Option<NodeSeen>, Option<NodeSeen>)> = BTreeMap::new();
+        for (id, seen) in before.nodes {
+            let name = seen.name.clone();
+            nodes.entry((name, id)).or_default().0 = Some(seen);
         }
-        for (_, id) in names.into_keys() {
-            let (old, new) = (before.nodes.get(&id).cloned(), after.nodes.get(&id).cloned());
-            compared.nodes.push((id, old, new));
+        for (id, seen) in after.nodes {
+            let name = seen.name.clone();
+            nodes.entry((name, id)).or_default().1 = Some(seen);
         }
+        compared.nodes = nodes.into_iter().map(|((_, id), (old, new))| (id, old, new)).collect();
+        (compared.waits, compared.unready) = (after.waits, after.unready);
         compared
     }
 

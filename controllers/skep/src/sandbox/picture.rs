@@ -77,7 +77,7 @@ impl Picture {
         picture
     }
 
-    /// Which nodes have a task of `service`, each with how many.
+    /// How many tasks have a node.
     pub(crate) fn tasks(&self) -> usize {
         self.slots.values().filter(|place| place.node().is_some()).count()
     }
@@ -120,12 +120,11 @@ impl Picture {
                 && wait.remedy == remedy
                 && wait.obstacles == obstacles
         };
-        match self.waits.iter_mut().rev().find(same) {
-            Some(wait) => wait.slots.push(task.slot.clone()),
-            None => {
-                let (service, slots) = (task.service.clone(), vec![task.slot.clone()]);
-                self.waits.push(Wait { service, slots, why, obstacles, remedy });
-            }
+        if let Some(wait) = self.waits.iter_mut().rev().find(same) {
+            wait.slots.push(task.slot.clone());
+        } else {
+            let (service, slots) = (task.service.clone(), vec![task.slot.clone()]);
+            self.waits.push(Wait { service, slots, why, obstacles, remedy });
         }
     }
 

@@ -81,11 +81,11 @@ pub(crate) fn page(compared: &Comparison) -> String {
 
 fn nodes(compared: &Comparison) -> String {
     let is_few = compared.nodes.len() <= ROWS_MAX;
-    let is_new = compared.change.is_none();
+    let is_made_up = compared.change.is_none();
     let shown: Vec<_> = compared
         .nodes
         .iter()
-        .filter(|(_, old, new)| is_few || is_new || !is_same(old.as_ref(), new.as_ref()))
+        .filter(|(_, old, new)| is_few || is_made_up || !is_same(old.as_ref(), new.as_ref()))
         .collect();
     let has_generic = shown
         .iter()
@@ -93,7 +93,7 @@ fn nodes(compared: &Comparison) -> String {
     let heading = ["NODE", "STATE", "TASKS", "CPUS", "MEMORY"];
     let mut table = Table::new(heading.into_iter().chain(has_generic.then_some("GENERIC")));
     for (_, old, new) in shown.iter().take(ROWS_MAX) {
-        table.push(row(old.as_ref(), new.as_ref(), is_new, has_generic));
+        table.push(row(old.as_ref(), new.as_ref(), is_made_up, has_generic));
     }
     let mut text = table.to_string();
     let rest = shown.len().saturating_sub(ROWS_MAX);

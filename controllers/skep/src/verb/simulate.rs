@@ -40,6 +40,13 @@ pub(crate) struct Simulate {
     answer: AnswerArgs,
 }
 
+/// What files describe.
+struct Described {
+    documents: Vec<Located<Manifest>>,
+    /// What each node has.
+    machines: BTreeMap<NodeId, Machine>,
+}
+
 impl Simulate {
     /// Plans what the files describe.
     pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
@@ -49,13 +56,13 @@ impl Simulate {
 }
 
 fn simulate(sources: &[Source], now: Timestamp) -> Result<Comparison, Failure> {
-    let (documents, machines) = read(sources)?;
+    let Described { documents, machines } = read(sources)?;
     let mut sandbox = Sandbox::empty(CLUSTER, now);
     for Located { value, .. } in &documents {
         match value {
             Manifest::Node { id, spec } => match machines.get(id) {
                 Some(machine) if machine.is_up => {
-                    join(&mut sandbox, id, spec.clone(), machine.report.clone())
+                    join(&mut sandbox, id, spec.clone(), machine.report.clone());
                 }
                 Some(_) | None => sandbox.put(&value.key(), value.object()),
             },
@@ -71,7 +78,7 @@ fn simulate(sources: &[Source], now: Timestamp) -> Result<Comparison, Failure> {
 }
 
 /// The objects of all files, and what each node has; everything that is wrong is printed.
-fn read(sources: &[Source]) -> Result<(Vec<Located<Manifest>>, BTreeMap<NodeId, Machine>), Failure> {
+fn read(sources: &[Source]) -> Result<Described, Failure> {
     let reading = manifest::read_with_machines(sources);
     let mut problems = reading.problems;
     let mut machines = BTreeMap::new();
@@ -86,5 +93,5 @@ fn read(sources: &[Source]) -> Result<(Vec<Located<Manifest>>, BTreeMap<NodeId, 
     if errors > 0 {
         return Err(Failure::Manifests { errors });
     }
-    Ok((reading.documents, machines))
+    Ok(Described { documents: reading.documents, machines })
 }

@@ -121,10 +121,10 @@ fn why_task(
     if !is_live(&found) {
         let json =
             json!({"task": found.task.name, "state": "over", "observed": found.state, "error": found.words});
-        return Ok((page::over(found), answer_json(vec![json])));
+        return Ok((page::over(found), answer_json(&[json])));
     }
     let answered = world.why(&found.task, now).map_err(|reason| unanswered(&found.task, reason))?;
-    Ok((page::task(cut, found, &answered), answer_json(vec![json!(answered)])))
+    Ok((page::task(cut, found, &answered), answer_json(&[json!(answered)])))
 }
 
 fn why_service(
@@ -143,7 +143,7 @@ fn why_service(
     let waits = answers(&waiting);
     let mut json: Vec<Value> = waits.iter().map(|answered| json!(answered)).collect();
     json.extend(answers(&placed).iter().map(|answered| json!(answered)));
-    let view = page::Service {
+    let view = page::Tasks {
         cut,
         service,
         waiting: &waiting,
@@ -151,7 +151,7 @@ fn why_service(
         waits: &waits,
         status: status(cut, service),
     };
-    let mut answer = answer_json(json);
+    let mut answer = answer_json(&json);
     if let Value::Object(fields) = &mut answer {
         fields.insert("waiting".to_owned(), json!(waiting.len()));
         fields.insert("placed".to_owned(), json!(placed.len()));
@@ -198,7 +198,7 @@ fn status<'a>(cut: &'a Cut, service: &ServiceRef) -> Option<&'a ServiceStatus> {
     }
 }
 
-fn answer_json(tasks: Vec<Value>) -> Value {
+fn answer_json(tasks: &[Value]) -> Value {
     json!({"apiVersion": API_VERSION, "kind": "Why", "tasks": tasks})
 }
 

@@ -108,13 +108,11 @@ fn add(like: &[String], number: u32, sandbox: &mut Sandbox, cut: &Cut) -> Result
         }
     };
     let (model, spec) = known(cut, sandbox, name)?;
-    let report = match sandbox.object(&Key::NodeReport(model.clone())) {
-        Some(Object::NodeReport(report)) => Arc::clone(report),
-        _ => {
-            let rule = "its agent has not said yet what the machine has".to_owned();
-            return Err(Failure::Argument { argument: spec.name.clone(), rule });
-        }
+    let Some(Object::NodeReport(report)) = sandbox.object(&Key::NodeReport(model)) else {
+        let rule = "its agent has not said yet what the machine has".to_owned();
+        return Err(Failure::Argument { argument: spec.name.clone(), rule });
     };
+    let report = Arc::clone(report);
     let taken: BTreeSet<&str> = nodes(cut).map(|(_, spec)| spec.name.as_str()).collect();
     let names = (1_u32..).map(|number| format!("new-{number}")).filter(|name| !taken.contains(name.as_str()));
     let ids = (1_u64..).map(|number| NodeId::from_random(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
@@ -164,12 +162,11 @@ fn labelled(cut: &Cut, label: &str, value: &str) -> Result<Vec<NodeId>, Failure>
         return Ok(found);
     }
     let values: BTreeSet<&String> = nodes(cut).filter_map(|(_, spec)| spec.labels.get(name)).collect();
-    let known = match values.len() {
-        0 => format!("no node has the label {name}"),
-        _ => {
-            let values: Vec<&str> = values.into_iter().map(String::as_str).take(10).collect();
-            format!("of {name} there are {}", values.join(", "))
-        }
+    let known = if values.is_empty() {
+        format!("no node has the label {name}")
+    } else {
+        let values: Vec<&str> = values.into_iter().map(String::as_str).take(10).collect();
+        format!("of {name} there are {}", values.join(", "))
     };
     Err(Failure::NotFound(vec![format!("no node has {name}={value}: {known}")]))
 }
@@ -177,11 +174,9 @@ fn labelled(cut: &Cut, label: &str, value: &str) -> Result<Vec<NodeId>, Failure>
 fn known(cut: &Cut, sandbox: &Sandbox, name: &str) -> Result<(NodeId, Arc<NodeSpec>), Failure> {
     let name = name.strip_prefix("node/").or(name.strip_prefix("no/")).unwrap_or(name);
     let node = node_in(cut, name)?;
-    match sandbox.object(&Key::Node(node.clone())) {
-        Some(Object::Node(spec)) => Ok((node, Arc::clone(spec))),
-        _ => {
-            let rule = "what people wrote of this node does not decode".to_owned();
-            Err(Failure::Argument { argument: name.to_owned(), rule })
-        }
+    if let Some(Object::Node(spec)) = sandbox.object(&Key::Node(node.clone())) {
+        return Ok((node, Arc::clone(spec)));
     }
+    let rule = "what people wrote of this node does not decode".to_owned();
+    Err(Failure::Argument { argument: name.to_owned(), rule })
 }

@@ -149,3 +149,17 @@ fn a_large_cluster_is_answered_without_planning_all_of_it_again_for_every_task()
     let compared = asked(&cluster(&nodes, &services), "lose zone=z1").unwrap();
     assert_eq!((compared.moved.len(), compared.waiting()), (200, 0));
 }
+
+#[tokio::test]
+async fn a_question_is_answered_from_what_etcd_holds_and_writes_nothing_there() {
+    let cluster = crate::testing::Cluster::new().await;
+    let shop = shop();
+    for (key, entry) in shop.entries() {
+        cluster.put(key, entry.value.clone().unwrap().encode(key).unwrap()).await;
+    }
+    let cut = read(&cluster.store).await.unwrap();
+    let Line { question } = Line::try_parse_from(["whatif", "drain", "n3"]).unwrap();
+    let compared = answer(&cut, shop.now(), &question).unwrap();
+    assert_eq!(compared.waiting(), 1, "{}", show::page(&compared));
+    assert_eq!(read(&cluster.store).await.unwrap().revision(), cut.revision());
+}

@@ -30,8 +30,9 @@ const NODES_MAX: usize = 8;
 const NAMES_MAX: usize = 6;
 
 /// A service and what is known of its tasks.
-pub(super) struct Service<'a> {
+pub(super) struct Tasks<'a> {
     pub(super) cut: &'a Cut,
+    /// The service.
     pub(super) service: &'a ServiceRef,
     /// All tasks that wait.
     pub(super) waiting: &'a [TaskRef],
@@ -178,7 +179,7 @@ pub(super) fn why_not(service: &ServiceRef, answered: &WhyNot) -> String {
     page
 }
 
-impl Service<'_> {
+impl Tasks<'_> {
     pub(super) fn page(&self) -> String {
         let (mut page, name) = (String::new(), service_name(self.service));
         let verb = if self.placed.len() == 1 { "has" } else { "have" };
