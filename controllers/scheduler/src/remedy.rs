@@ -2,7 +2,8 @@
 //!
 //! For each node there is one list of steps that takes everything out of the way that speaks against it. The shortest list
 //! is proposed; of those of one length, the one with the easier steps (in the order of [`RemedyStep`]), then the one with
-//! the smaller amounts, then the one of the node with the first id.
+//! the smaller amounts, then the one of the node with the first id. A label tells where a machine is, so it is never to be
+//! changed for the sake of neighbours alone.
 
 mod labels;
 mod message;
@@ -53,7 +54,15 @@ impl<'w> Search<'w> {
         if self.best.as_ref().is_some_and(|best| best.cost.steps < misses.len()) && !is_shared(misses) {
             return;
         }
-        let Some(mut steps) = steps(self.fleet, trial, misses) else { return };
+        self.offer(trial, steps(self.fleet, trial, misses, true));
+        // With another label a node may come among neighbours that it must not have.
+        if !trial.neighbours.is_empty() {
+            self.offer(trial, steps(self.fleet, trial, misses, false));
+        }
+    }
+
+    fn offer(&mut self, trial: &Trial<'w, '_>, steps: Option<Vec<RemedyStep>>) {
+        let Some(mut steps) = steps else { return };
         steps.sort_by_cached_key(|step| (kind(step), step.clone()));
         steps.dedup();
         let kinds = steps.iter().map(kind).collect();
@@ -81,11 +90,17 @@ fn is_shared(misses: &[Miss<'_>]) -> bool {
     has(|miss| matches!(miss, Miss::Constraints { .. })) && has(|miss| matches!(miss, Miss::Affinity { .. }))
 }
 
-/// What would have to be done so that the node takes the task; nothing if nobody can tell.
-fn steps<'w>(fleet: &'w Fleet, trial: &Trial<'w, '_>, misses: &[Miss<'w>]) -> Option<Vec<RemedyStep>> {
+/// What would have to be done so that the node takes the task, with other labels where these help, or without; nothing if
+/// nobody can tell.
+fn steps<'w>(
+    fleet: &'w Fleet,
+    trial: &Trial<'w, '_>,
+    misses: &[Miss<'w>],
+    may_label: bool,
+) -> Option<Vec<RemedyStep>> {
     let (node, id) = (trial.node, || trial.node.id.clone());
     let spec: &NodeSpec = node.spec.as_deref()?;
-    let (labels, changed) = labels::steps(fleet, trial, spec);
+    let (labels, changed) = labels::steps(fleet, trial, spec, may_label);
     let mut steps = labels;
     for miss in misses {
         match miss {

@@ -14,6 +14,7 @@ pub(super) fn steps(
     fleet: &Fleet,
     trial: &Trial<'_, '_>,
     spec: &NodeSpec,
+    may_label: bool,
 ) -> (Vec<RemedyStep>, Option<NodeSpec>) {
     let unmet: Vec<&Constraint> = trial.rules.unmet(&trial.node.facts(spec)).collect();
     if unmet.is_empty() {
@@ -22,7 +23,7 @@ pub(super) fn steps(
     let mut steps: Vec<RemedyStep> = Vec::new();
     let mut changed = spec.clone();
     let keys: BTreeSet<&str> = unmet.iter().filter_map(|constraint| label(constraint)).collect();
-    for key in keys {
+    for key in keys.into_iter().filter(|_| may_label) {
         steps.extend(label_steps(fleet, trial, key, &mut changed));
     }
     let relax = |constraint: &Constraint| RemedyStep::Relax { constraint: constraint.to_string() };

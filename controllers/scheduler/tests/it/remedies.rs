@@ -230,7 +230,8 @@ fn apply(cluster: &mut Cluster, step: &RemedyStep) {
 }
 
 /// What could be proposed as one step, each as large as it may be, in the order in which it would be preferred.
-fn single_steps(nodes: u64, wish: &Wish) -> Vec<RemedyStep> {
+fn single_steps(machines: &[Machine], wish: &Wish) -> Vec<RemedyStep> {
+    let nodes = machines.len() as u64;
     let ids = || (1..=nodes).map(node_id);
     let big = Memory::from_bytes(1 << 50);
     let (zone, kind) = (|| "zone".to_owned(), || "GPU".to_owned());
@@ -240,7 +241,13 @@ fn single_steps(nodes: u64, wish: &Wish) -> Vec<RemedyStep> {
     steps.extend(ids().map(|node| RemedyStep::FreeMemory { node, memory: big }));
     steps.extend(ids().map(|node| RemedyStep::FreeGeneric { node, kind: kind(), count: 1 << 30 }));
     steps.extend(ids().map(install));
-    for value in ["a", "b", "c"] {
+    // A value that nothing asks for and no node has is not made up.
+    let is_known = |value: &&str| {
+        let asked = [format!("== {value}"), format!("({value},"), format!(", {value})")];
+        asked.iter().any(|text| wish.placement.contains(text))
+            || machines.iter().any(|it| it.zone == Some(value))
+    };
+    for value in ["a", "b", "c"].into_iter().filter(is_known) {
         steps.extend(ids().map(|node| RemedyStep::Label { node, key: zone(), value: value.to_owned() }));
     }
     steps.extend(ids().map(|node| RemedyStep::Unlabel { node, key: zone() }));
@@ -277,7 +284,12 @@ fn check(machines: &[Machine], wish: &Wish) {
     }
     cluster.settle();
     assert!(is_placed(&cluster), "{remedy:?} did not help");
-    for step in single_steps(machines.len() as u64, wish) {
+    let has_neighbours = wish.placement.contains("level");
+    for step in single_steps(machines, wish) {
+        // A label tells where a machine is: nobody is told to change it for the sake of neighbours alone.
+        if has_neighbours && matches!(step, RemedyStep::Label { .. } | RemedyStep::Unlabel { .. }) {
+            continue;
+        }
         if remedy.steps.len() > 1 || is_easier(&step, &remedy.steps[0]) {
             let mut cluster = build(machines, wish);
             apply(&mut cluster, &step);
