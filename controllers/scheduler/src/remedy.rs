@@ -19,10 +19,12 @@ use crate::fleet::Fleet;
 use crate::load::Load;
 use crate::node::{Node, NodeNumber};
 use crate::words::platform_of;
+use labels::Labels;
 
 /// The search for the smallest change, one node after the other.
 pub(crate) struct Search<'w> {
     fleet: &'w Fleet,
+    labels: Labels<'w>,
     best: Option<Candidate<'w>>,
 }
 
@@ -46,18 +48,20 @@ struct Cost {
 impl<'w> Search<'w> {
     /// Nothing found yet.
     pub(crate) fn new(fleet: &'w Fleet) -> Self {
-        Self { fleet, best: None }
+        Self { fleet, labels: Labels::default(), best: None }
     }
 
     /// Looks at a node that does not fit, for these reasons.
     pub(crate) fn consider(&mut self, trial: &Trial<'w, '_>, misses: &[Miss<'w>]) {
-        if self.best.as_ref().is_some_and(|best| best.cost.steps < misses.len()) && !is_shared(misses) {
+        if self.best.as_ref().is_some_and(|best| best.is_beyond(misses)) && !is_shared(misses) {
             return;
         }
-        self.offer(trial, steps(self.fleet, trial, misses, true));
+        let with_labels = self.steps(trial, misses, true);
+        self.offer(trial, with_labels);
         // With another label a node may come among neighbours that it must not have.
         if !trial.neighbours.is_empty() {
-            self.offer(trial, steps(self.fleet, trial, misses, false));
+            let without = self.steps(trial, misses, false);
+            self.offer(trial, without);
         }
     }
 
@@ -73,6 +77,62 @@ impl<'w> Search<'w> {
         }
     }
 
+    /// What would have to be done so that the node takes the task, with other labels where these help, or without; nothing if
+    /// nobody can tell.
+    fn steps(
+        &mut self,
+        trial: &Trial<'w, '_>,
+        misses: &[Miss<'w>],
+        may_label: bool,
+    ) -> Option<Vec<RemedyStep>> {
+        let (node, id) = (trial.node, || trial.node.id.clone());
+        let spec: &NodeSpec = node.spec.as_deref()?;
+        let (labels, changed) = self.labels.steps(self.fleet, trial, spec, may_label);
+        let mut steps = labels;
+        for miss in misses {
+            match miss {
+                Miss::Closed => steps.extend(opened(node, spec)),
+                Miss::Resources(lack) => steps.extend(freed(node, lack)?),
+                Miss::Plugins { .. } => {
+                    let install = |driver: &Driver| {
+                        let kind = driver.sort.name().to_owned();
+                        RemedyStep::Install { node: id(), kind, name: driver.name.clone() }
+                    };
+                    steps.extend(trial.missing_drivers().map(install));
+                }
+                Miss::Platform => {
+                    let platform = platform_of(node.report.as_deref()?);
+                    steps.push(RemedyStep::Port { node: id(), platform });
+                }
+                Miss::HostPort(_) => {
+                    let free = |(port, protocol)| RemedyStep::FreePort { node: id(), port, protocol };
+                    steps.extend(trial.taken_ports().map(free));
+                }
+                Miss::MaxReplicas { has } => {
+                    steps.push(RemedyStep::RaiseMaxReplicas { to: has.checked_add(trial.need.active)? });
+                }
+                Miss::Volumes { .. } => {
+                    let move_it = |pinned: &Pinned| RemedyStep::MoveVolume {
+                        volume: pinned.volume.clone(),
+                        node: id(),
+                    };
+                    steps.extend(trial.volumes_elsewhere().map(move_it));
+                }
+                // They are looked at below and above, with the labels as they would be.
+                Miss::Constraints { .. } | Miss::Affinity { .. } => {}
+            }
+        }
+        let facts = node.facts(changed.as_ref().unwrap_or(spec));
+        let dropped: BTreeSet<RemedyStep> = (trial.neighbours.conflicts(trial.site(facts)))
+            .map(|conflict| RemedyStep::DropAffinity {
+                service: conflict.service.clone(),
+                other: conflict.term.other.clone(),
+            })
+            .collect();
+        steps.extend(dropped);
+        Some(steps)
+    }
+
     /// The smallest change for a task that needs `need` where nothing is shared.
     pub(crate) fn remedy(self, need: &Load) -> Remedy {
         match self.best {
@@ -84,64 +144,28 @@ impl<'w> Search<'w> {
     }
 }
 
+impl Candidate<'_> {
+    /// Whether a node with these misses cannot come nearer: each takes a step, and if it is but one, so much of it.
+    fn is_beyond(&self, misses: &[Miss<'_>]) -> bool {
+        let least = match misses {
+            [Miss::Resources(lack)] if lack.generic.is_empty() => match (lack.cpus, lack.memory) {
+                (0, memory) => Some((3, memory)),
+                (cpus, 0) => Some((2, cpus)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let kinds = || self.cost.kinds.first().copied().unwrap_or(0);
+        let amount = || u128::from(self.cost.amounts.first().copied().unwrap_or(0));
+        self.cost.steps < misses.len()
+            || self.cost.steps == 1 && least.is_some_and(|least| (kinds(), amount()) <= least)
+    }
+}
+
 /// Whether one step may take two of the misses away: a label that is changed also changes what is near.
 fn is_shared(misses: &[Miss<'_>]) -> bool {
     let has = |wanted: fn(&Miss<'_>) -> bool| misses.iter().any(wanted);
     has(|miss| matches!(miss, Miss::Constraints { .. })) && has(|miss| matches!(miss, Miss::Affinity { .. }))
-}
-
-/// What would have to be done so that the node takes the task, with other labels where these help, or without; nothing if
-/// nobody can tell.
-fn steps<'w>(
-    fleet: &'w Fleet,
-    trial: &Trial<'w, '_>,
-    misses: &[Miss<'w>],
-    may_label: bool,
-) -> Option<Vec<RemedyStep>> {
-    let (node, id) = (trial.node, || trial.node.id.clone());
-    let spec: &NodeSpec = node.spec.as_deref()?;
-    let (labels, changed) = labels::steps(fleet, trial, spec, may_label);
-    let mut steps = labels;
-    for miss in misses {
-        match miss {
-            Miss::Closed => steps.extend(opened(node, spec)),
-            Miss::Resources(lack) => steps.extend(freed(node, lack)?),
-            Miss::Plugins { .. } => {
-                let install = |driver: &Driver| {
-                    let kind = driver.sort.name().to_owned();
-                    RemedyStep::Install { node: id(), kind, name: driver.name.clone() }
-                };
-                steps.extend(trial.missing_drivers().map(install));
-            }
-            Miss::Platform => {
-                let platform = platform_of(node.report.as_deref()?);
-                steps.push(RemedyStep::Port { node: id(), platform });
-            }
-            Miss::HostPort(_) => {
-                let free = |(port, protocol)| RemedyStep::FreePort { node: id(), port, protocol };
-                steps.extend(trial.taken_ports().map(free));
-            }
-            Miss::MaxReplicas { has } => {
-                steps.push(RemedyStep::RaiseMaxReplicas { to: has.checked_add(trial.need.active)? });
-            }
-            Miss::Volumes { .. } => {
-                let move_it =
-                    |pinned: &Pinned| RemedyStep::MoveVolume { volume: pinned.volume.clone(), node: id() };
-                steps.extend(trial.volumes_elsewhere().map(move_it));
-            }
-            // They are looked at below and above, with the labels as they would be.
-            Miss::Constraints { .. } | Miss::Affinity { .. } => {}
-        }
-    }
-    let facts = node.facts(changed.as_ref().unwrap_or(spec));
-    let dropped: BTreeSet<RemedyStep> = (trial.neighbours.conflicts(trial.site(facts)))
-        .map(|conflict| RemedyStep::DropAffinity {
-            service: conflict.service.clone(),
-            other: conflict.term.other.clone(),
-        })
-        .collect();
-    steps.extend(dropped);
-    Some(steps)
 }
 
 fn opened(node: &Node, spec: &NodeSpec) -> Vec<RemedyStep> {
