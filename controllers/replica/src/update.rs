@@ -18,7 +18,7 @@ use crate::scope::Scope;
 use crate::slots::SlotView;
 
 /// The filters of the scheduler that may let a node through once a task there has stopped. No stop helps against others.
-const FREED_BY_A_STOP: [&str; 4] = ["cpus", "memory", "host-port", "max-replicas"];
+const FREED_BY_A_STOP: [&str; 6] = ["cpus", "memory", "generic", "host-port", "max-replicas", "affinity"];
 
 /// Makes the successor of `current`, which is alive and has another revision than the slot should; a task that nobody has
 /// placed yet makes way at once.

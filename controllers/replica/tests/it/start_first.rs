@@ -73,7 +73,7 @@ fn an_old_task_that_fails_while_the_new_one_starts_is_not_followed() {
 /// Swarm 10.37 (moby#40797): Swarm waits for ever.
 #[test]
 fn a_slot_whose_new_task_fits_only_without_the_old_one_falls_back_to_stop_first() {
-    for filter in ["host-port", "max-replicas", "cpus", "memory"] {
+    for filter in ["host-port", "max-replicas", "cpus", "memory", "generic", "affinity"] {
         let mut shop = running();
         let old = shop.newest(1);
         shop.update(2, &[1]).settle();

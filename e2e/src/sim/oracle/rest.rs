@@ -303,8 +303,9 @@ impl Rest<'_> {
         for task in tasks.iter().filter(|task| !task.is_live()) {
             let count = ended.entry(task.slot()).or_insert(0_usize);
             *count += 1;
-            let service = self.view.services.get(&task.task.service);
-            let attempts = service.map_or(0, |service| service.spec.restart.max_attempts as usize);
+            // Nothing is deleted that a service owns whose spec does not decode.
+            let Some(service) = self.view.services.get(&task.task.service) else { continue };
+            let attempts = service.spec.restart.max_attempts as usize;
             QUIET.check(*count <= TASK_HISTORY_LIMIT.max(attempts + 1) + 2, || {
                 format!("{} tasks of slot {} of {} have ended", count, task.task.slot, task.task.service)
             })?;
