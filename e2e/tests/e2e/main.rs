@@ -13,6 +13,7 @@ mod leaders;
 mod limits;
 mod node_api;
 mod nodes;
+mod placement;
 mod registry;
 mod rollouts;
 mod updates;
