@@ -41,6 +41,10 @@ pub(crate) struct Ask<'w> {
 /// told by the next plan, which sees them.
 pub(crate) fn plan(world: &SchedulerWorld, group: &Group, at: Moment) -> Plan<Change> {
     let mut plan = Plan::default();
+    // Whose last task was placed is not looked at again.
+    if !world.pending.waits(group) {
+        return plan;
+    }
     // Tasks of a service that is gone are about to go.
     let Some(ruling) = world.rules.of(&group.service) else { return plan };
     match Ask::of(world, group, ruling) {

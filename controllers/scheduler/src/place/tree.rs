@@ -21,8 +21,17 @@ pub(super) struct Branch<'w> {
     tasks: u32,
     branches: BTreeMap<&'w str, Branch<'w>>,
     leaf: BinaryHeap<Reverse<Rank>>,
-    /// The node that would be chosen, once that was looked for.
-    next: Option<Option<Rank>>,
+    next: Next,
+}
+
+/// The node of a branch that would be chosen.
+#[derive(Clone, Copy, Default)]
+enum Next {
+    /// Nobody has looked since the branch changed.
+    #[default]
+    Unknown,
+    /// This one; none if no node takes any more.
+    Known(Option<Rank>),
 }
 
 impl<'w> Branch<'w> {
@@ -38,7 +47,7 @@ impl<'w> Branch<'w> {
     /// Adds `tasks` at the leaf of `path`, and the rank that a node has there now.
     pub(super) fn put(&mut self, path: &[&'w str], tasks: u32, rank: Option<Rank>) {
         self.tasks = self.tasks.saturating_add(tasks);
-        self.next = None;
+        self.next = Next::Unknown;
         match path.split_first() {
             Some((value, rest)) => self.branches.entry(value).or_default().put(rest, tasks, rank),
             None => self.leaf.extend(rank.map(Reverse)),
@@ -69,7 +78,7 @@ impl<'w> Branch<'w> {
     }
 
     fn next(&mut self, state: &State<'w>) -> Option<Rank> {
-        if let Some(known) = self.next {
+        if let Next::Known(known) = self.next {
             return known;
         }
         let found = if self.branches.is_empty() {
@@ -79,12 +88,12 @@ impl<'w> Branch<'w> {
             let next = |branch: &mut Self| branch.next(state).map(|rank| (rank.faults, branch.tasks, rank));
             self.branches.values_mut().filter_map(next).min().map(|(_, _, rank)| rank)
         };
-        self.next = Some(found);
+        self.next = Next::Known(found);
         found
     }
 
     fn forget(&mut self, path: &[&'w str]) {
-        self.next = None;
+        self.next = Next::Unknown;
         if let Some((value, rest)) = path.split_first()
             && let Some(branch) = self.branches.get_mut(value)
         {

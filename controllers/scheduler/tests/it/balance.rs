@@ -8,11 +8,15 @@ use skep_api::key::{Key, Place, TaskRef};
 use skep_api::node::NodeState;
 use skep_api::object::Object;
 use skep_api::task::{Cause, Task, TaskState};
+use skep_runtime::table::{Entry, Stamp};
 use skep_scheduler::Subject;
 
 use crate::cluster::*;
 
 const NODES: u64 = 4;
+
+/// What keeps a service from being idle.
+type Disturbance = fn(&mut Cluster);
 
 /// Nodes 1 to 4, two in each of two zones, of which only 1 and 3 were there when the tasks came.
 fn grown(count: u32, placement: &str, update: &str) -> Cluster {
@@ -102,7 +106,7 @@ fn a_service_that_did_not_ask_for_it_is_left_alone() {
 
 #[test]
 fn nothing_moves_while_the_service_has_anything_else_to_do() {
-    let busy: [(&str, fn(&mut Cluster)); 4] = [
+    let busy: [(&str, Disturbance); 4] = [
         ("a task waits", |cluster| {
             add_revision(cluster, "web", 2, &reserving(9_999), "");
             wait_for_node(cluster, &pending("web", 9, 9), Task { revision: 2, ..task("web", 9) });
@@ -186,7 +190,7 @@ fn a_move_to_a_node_that_is_lost_before_the_task_runs_there_is_taken_back() {
     assert_eq!(requests(&cluster).len(), 1, "it is on its way");
     let home = old.place.node().unwrap().clone();
     let status = skep_api::node::NodeStatus { state: NodeState::Down, ..Default::default() };
-    let entry = skep_runtime::table::Entry { value: Ok(status.clone().into()), stamp: Default::default() };
+    let entry = Entry { value: Ok(status.clone().into()), stamp: Stamp::default() };
     let touched = skep_runtime::controller::World::apply(
         &mut cluster.world,
         &Key::NodeStatus(node_id(2)),

@@ -64,6 +64,15 @@ fn a_node_that_opens_and_a_task_that_vanishes_touch_those_who_fit_and_a_node_tha
     assert_eq!(apply(&mut cluster.world, &Key::Task(placed), None), waiting);
 }
 
+/// Every group that had ever waited was planned, over all nodes, every few seconds for ever.
+#[test]
+fn a_group_of_which_nobody_waits_any_more_is_not_looked_at_again() {
+    let mut cluster = small_cluster();
+    cluster.settle();
+    let plan = cluster.plan(&Subject::Waiting(Group::of(&task("web", 1))));
+    assert_eq!((plan.changes.len(), plan.again), (0, None));
+}
+
 #[test]
 fn what_people_are_told_of_a_task_that_waits_is_looked_at_again() {
     let mut cluster = small_cluster();

@@ -133,10 +133,8 @@ fn told(found: &[Proposal], asked: usize) -> String {
         let name = &proposal.task.name;
         format!("{}.{}  {} → {}\n", proposal.service.docker_name(), name.slot(), proposal.from, proposal.to)
     };
-    let mut text: String = found.iter().map(line).collect();
-    text.push_str(&format!("{} asked for\n", count(asked, "move")));
-    if asked < found.len() {
-        text.push_str("some tasks have changed meanwhile: run it again for those\n");
-    }
-    text
+    let sum = format!("{} asked for\n", count(asked, "move"));
+    let rest =
+        if asked < found.len() { "some tasks have changed meanwhile: run it again for those\n" } else { "" };
+    found.iter().map(line).chain([sum, rest.to_owned()]).collect()
 }
