@@ -65,9 +65,12 @@ impl<C: Controller> Planner<C> {
     pub fn next(&mut self, at: Moment) -> Option<Vec<Transaction>> {
         let key = self.queue.pop()?;
         let Plan { changes, again, .. } = C::plan(&self.world, &key, at);
+        if !changes.is_empty() {
+            self.asked.remove(&key);
+        }
         if let Some(again) = again {
             let again = again.max(at.now.after(Span::from_millis(1)));
-            let looks = if changes.is_empty() { self.looks(&key, at.now) } else { 0 };
+            let looks = self.looks(&key, at.now);
             let delay = again.since(at.now).as_millis() << looks.saturating_sub(IDLE_LOOKS).min(16);
             self.asked.insert(key.clone(), (again, looks));
             self.queue.push_at(key.clone(), at.now.after(Span::from_millis(delay)));
