@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use skep_api::eviction::Eviction;
 use skep_api::ident::{Name, NodeId, Uid};
 use skep_api::key::{Key, Place, ServiceRef, TaskRef};
-use skep_api::node::{NodeSpec, NodeState, NodeStatus};
+use skep_api::node::{Availability, NodeSpec, NodeState, NodeStatus};
 use skep_api::task::{DesiredState, Slot, Task, TaskState, TaskStatus};
 
 use crate::plan::{Expect, Guard};
@@ -76,6 +76,13 @@ pub struct NodeView<'a> {
     pub status: Option<&'a Versioned<NodeStatus>>,
 }
 
+impl NodeView<'_> {
+    /// Whether people want its tasks left as they are.
+    pub fn is_paused(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.availability == Availability::Pause)
+    }
+}
+
 impl Tasks {
     /// Makes `entry` the state of `key`, and names whose tasks it concerns. Keys of other kinds change nothing.
     pub fn apply(&mut self, key: &Key, entry: Option<&Entry>) -> Vec<Owner> {
@@ -85,9 +92,10 @@ impl Tasks {
             self.statuses.set(at, entry);
             self.owner(at)
         } else if let Key::Node(node) = key {
-            let existed = self.nodes.has(node);
+            let before = (self.nodes.has(node), self.node(node).is_paused());
             self.nodes.set(node, entry);
-            if existed == entry.is_some() { Vec::new() } else { self.owners_on(node) }
+            let is_same = before == (entry.is_some(), self.node(node).is_paused());
+            if is_same { Vec::new() } else { self.owners_on(node) }
         } else if let Key::NodeStatus(node) = key {
             let was_down = self.is_down(node);
             self.node_statuses.set(node, entry);

@@ -23,7 +23,8 @@ enum Stage {
     There,
 }
 
-/// The slots of a service on their way to one revision. Slots that are being removed do not count.
+/// The slots of a service on their way to one revision. Slots that are being removed do not count, nor do those of a global
+/// service on nodes that are paused: nothing is updated there (Swarm 12.24).
 #[derive(Debug)]
 pub(crate) struct Slots {
     stages: BTreeMap<Slot, Stage>,
@@ -35,7 +36,8 @@ impl Slots {
     /// How far each slot is on its way to the revision `target`, in a rollout in `state`.
     pub(crate) fn of(world: &World, scope: &Scope<'_>, target: u64, state: RolloutState) -> Self {
         let monitor = scope.policy(state).monitor;
-        let slots = world.tasks.slots(scope.uid).into_iter();
+        let is_frozen = |slot: &Slot| matches!(slot, Slot::Node(node) if world.tasks.node(node).is_paused());
+        let slots = world.tasks.slots(scope.uid).into_iter().filter(|(slot, _)| !is_frozen(slot));
         let is_done = |run: &Run<'_>| is_done(scope, run, monitor);
         let known =
             |(slot, runs): (&Slot, Vec<Run<'_>>)| Some((slot.clone(), stage(&runs, target, is_done)?));
