@@ -4,6 +4,8 @@ mod answers;
 mod resources;
 mod zones;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::rig::Cluster;
@@ -36,4 +38,19 @@ fn nothing_would_move(cluster: &Cluster) {
     let plan = json(cluster, &["rebalance", "--plan"]);
     assert_eq!(plan["change"], "rebalance: 0 moves", "{plan:#}");
     assert_eq!(plan["moved"], serde_json::json!([]), "{plan:#}");
+}
+
+/// How many tasks each node has before or after what was tried; nodes without any are left out.
+fn counts(simulated: &Value, when: &str) -> BTreeMap<String, usize> {
+    let count = |node: &Value| {
+        let tasks = usize::try_from(node[when]["tasks"].as_u64().unwrap()).unwrap();
+        (node["name"].as_str().unwrap().to_owned(), tasks)
+    };
+    simulated["nodes"].as_array().unwrap().iter().map(count).filter(|(_, tasks)| *tasks > 0).collect()
+}
+
+/// A page fits a screen.
+fn fits_a_screen(page: &str) {
+    assert!(page.lines().count() <= 24, "{page}");
+    assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
 }

@@ -2,13 +2,10 @@
 
 use serde_json::Value;
 
-use super::{json, memory, placement, service};
+use super::{fits_a_screen, json, memory, placement, service};
 use crate::everyday::free_port;
 use crate::rig::fleet::Fleet;
 use crate::rig::{Cluster, eventually};
-
-/// A screen, in lines and in characters.
-const SCREEN: (usize, usize) = (24, 100);
 
 /// The fix that the status of the waiting task of `service` and `skep why` name alike, with these words in the answer.
 fn fix(fleet: &Fleet, service: &str, words: &[&str]) -> Value {
@@ -21,9 +18,7 @@ fn fix(fleet: &Fleet, service: &str, words: &[&str]) -> Value {
         remedy.filter(Value::is_object).ok_or_else(|| fleet.ok(&["get", "tasks", "-o", "wide"]))
     });
     let page = fleet.ok(&["why", service]);
-    let (lines, columns) = SCREEN;
-    assert!(page.lines().count() <= lines, "{page}");
-    assert!(page.lines().all(|line| line.chars().count() <= columns), "{page}");
+    fits_a_screen(&page);
     let message = remedy["message"].as_str().unwrap();
     let in_one_line = page.split_whitespace().collect::<Vec<_>>().join(" ");
     for word in words.iter().copied().chain([&*format!("Fix: {message}")]) {
@@ -44,7 +39,7 @@ fn wait_for(fleet: &Fleet, manifest: &str) {
     fleet.apply(manifest, &["--detach"]);
 }
 
-/// Seven reasons to wait, on one cluster. The names of the fixes are the whole of what is done about them.
+/// Seven reasons to wait, on one cluster, one after the other; nothing is done about them but what the answer says.
 #[test]
 fn a_waiting_task_names_the_fix_and_runs_when_that_is_done() {
     let fleet = Cluster::with_nodes(3);

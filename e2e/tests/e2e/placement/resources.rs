@@ -1,10 +1,8 @@
 //! Named resources that a task has alone, and a drain that is tried before it is made.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use super::{json, memory, service};
+use super::{counts, json, memory, service};
 use crate::rig::{Cluster, docker, eventually};
 
 /// Swarm tells a task which of a node's named resources it has by an environment variable; no two tasks have the same.
@@ -68,13 +66,4 @@ fn a_drain_ends_as_whatif_said_it_would() {
         let now = seen();
         (now == said).then_some(()).ok_or_else(|| format!("{now:?}, and {said:?} were told"))
     });
-}
-
-/// How many tasks each node has before or after; nodes without any are left out.
-fn counts(simulated: &Value, when: &str) -> BTreeMap<String, usize> {
-    let count = |node: &Value| {
-        let tasks = usize::try_from(node[when]["tasks"].as_u64().unwrap()).unwrap();
-        (node["name"].as_str().unwrap().to_owned(), tasks)
-    };
-    simulated["nodes"].as_array().unwrap().iter().map(count).filter(|(_, tasks)| *tasks > 0).collect()
 }

@@ -1,6 +1,6 @@
 //! Three zones of three, one and one nodes: equal shares, whatever the number of nodes.
 
-use super::{json, memory, nothing_would_move, placement, service};
+use super::{counts, fits_a_screen, json, memory, nothing_would_move, placement, service};
 use crate::rig::fleet::Fleet;
 use crate::rig::load::Load;
 use crate::rig::wait::Stopwatch;
@@ -57,6 +57,9 @@ fn zones_have_equal_shares_until_one_is_full_and_again_when_there_is_room() {
     come_to(&fleet, "web", [5, 3, 1]);
     assert!(fleet.spread("web").values().all(|count| (1..=3).contains(count)));
     nothing_would_move(&fleet);
+    let page = fleet.ok(&["why-not", "web", "n5"]);
+    fits_a_screen(&page);
+    assert!(page.contains("NO: n5 needs") && page.contains("more memory"), "{page}");
 
     fleet.ok(&["delete", "service/hog"]);
     eventually("the room is known to be free", || {
@@ -86,9 +89,11 @@ fn tasks_move_back_to_a_zone_that_is_back_and_nobody_notices() {
     );
     fleet.apply(&service("shop", 6, task, &spec), &[]);
     come_to(&fleet, "shop", [2, 2, 2]);
+    let told = counts(&json(&fleet, &["whatif", "lose", "zone=c"]), "after");
     let watch = Stopwatch::start();
     fleet.cut_off("n5");
     come_to(&fleet, "shop", [3, 3, 0]);
+    assert_eq!(fleet.spread("shop"), told, "whatif said something else");
     let lost = watch.seconds();
     let load = Load::start(&fleet, "shop");
     let watch = Stopwatch::start();
