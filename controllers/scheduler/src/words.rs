@@ -33,6 +33,7 @@ pub(crate) fn missing(node: &Node, miss: &Miss<'_>) -> String {
             let protocol = format!("{:?}", port.1).to_lowercase();
             format!("has {}/{protocol} in use by {holder}", port.0)
         }
+        Miss::MaxReplicas { has: 1 } => "has 1 task of the service already".to_owned(),
         Miss::MaxReplicas { has } => format!("has {has} tasks of the service already"),
         Miss::Volumes { first, .. } => {
             format!("lacks the volume {}, which is on {}", first.volume, first.node)

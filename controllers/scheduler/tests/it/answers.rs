@@ -78,7 +78,7 @@ fn every_filter_is_told_with_its_verdict_and_the_score() {
     };
     let label = "does not meet node.labels.zone == a".to_owned();
     assert_eq!(told(2), (9, vec![("constraints", label)], false, 0));
-    let full = "has 1 tasks of the service already".to_owned();
+    let full = "has 1 task of the service already".to_owned();
     assert_eq!(told(1), (9, vec![("max-replicas", full)], false, 250));
     set_placement(&mut cluster, "web", "");
     let answer = cluster.world.why_not(&uid("web"), &node_id(1), now()).unwrap();

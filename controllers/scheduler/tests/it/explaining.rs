@@ -105,7 +105,7 @@ fn the_holder_of_a_port_the_platform_and_the_limit_are_named() {
             "maxReplicasPerNode: 1",
             "max replicas per node limit exceed",
             "max-replicas",
-            "n1 has 1 tasks of the service already",
+            "n1 has 1 task of the service already",
         ),
     ];
     for (name, placement, words, filter, detail) in cases {

@@ -52,7 +52,7 @@ fn it_passes_the_same_filters_and_is_told_what_its_own_node_lacks() {
         (1, "insufficient resources on 1 node", "n1 needs 2Mi more memory"),
         (2, "1 node not available for new tasks", "n2 is paused"),
         (4, "scheduling constraints not satisfied on 1 node", "n4 does not meet node.labels.zone != a"),
-        (5, "max replicas per node limit exceed", "n5 has 1 tasks of the service already"),
+        (5, "max replicas per node limit exceed", "n5 has 1 task of the service already"),
     ] {
         let status = status_of(&cluster, &pending("globe", node, 1)).unwrap();
         assert_eq!(status.error.as_deref(), Some(error));
