@@ -116,7 +116,9 @@ fn ends_as(action: &str, state: &str, serving: usize, is_told: bool) {
         assert_eq!(said.status.code(), Some(code), "{what}: {}", text(&said.stderr));
         let seen = wait::within(crate::rig::LIMIT * 2, what, || {
             let update = update(&cluster);
-            (update["state"] == state).then_some(update.clone()).ok_or_else(|| update.to_string())
+            // The rollout before it was completed as well, and without a failure.
+            let is_over = update["state"] == state && !update["failure"].is_null();
+            is_over.then_some(update.clone()).ok_or_else(|| update.to_string())
         });
         assert!(seen["failure"].to_string().contains(evidence), "{what}: {seen}");
         let described = cluster.ok(&["describe", "service/shop-till"]);
