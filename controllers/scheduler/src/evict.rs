@@ -49,7 +49,8 @@ pub(crate) fn plan(world: &SchedulerWorld, id: &NodeId, now: Timestamp) -> Plan<
         let verdict = verdicts.get(task).unwrap_or(&Verdict::Unknown);
         match (record.eviction, verdict) {
             (None, Verdict::Leaves(why)) => {
-                if let Some(change) = ask(world, node, task, record, why, now) {
+                let because = (EvictionReason::Constraint, format!("{UNFIT}: {why}"));
+                if let Some(change) = request(world, node, task, because, now) {
                     first.get_or_insert(why);
                     plan.write(change);
                 }
@@ -151,30 +152,23 @@ fn judge(rules: &RuleBook, node: &Node, task: &Task) -> Verdict {
     }
 }
 
-fn ask(
+/// The request that the task `id`, which is on `node`, leave it, standing on all that it was judged by.
+pub(crate) fn request(
     world: &SchedulerWorld,
     node: &Node,
     id: &TaskId,
-    record: &Record,
-    why: &str,
-    now: Timestamp,
+    (reason, message): (EvictionReason, String),
+    since: Timestamp,
 ) -> Option<Change> {
-    let task: &Versioned<Task> = record.wanted()?;
+    let task: &Versioned<Task> = node.ledger.record(id)?.wanted()?;
     let ruling = world.rules.of(&task.uid)?;
-    let (spec, report) = (node.spec.as_ref()?, node.report.as_ref()?);
-    let eviction = Eviction {
-        reason: EvictionReason::Constraint,
-        message: format!("{UNFIT}: {why}"),
-        since: now,
-        now: false,
-    };
     Some(Change::AskToLeave {
         task: id.on(&node.id),
         task_modified: task.stamp.modified,
-        node_modified: spec.stamp.modified,
-        report_modified: report.stamp.modified,
+        node_modified: node.spec.as_ref()?.stamp.modified,
+        report_modified: node.report.as_ref()?.stamp.modified,
         service: ruling.service.clone(),
         service_modified: ruling.modified,
-        eviction: Arc::new(eviction),
+        eviction: Arc::new(Eviction { reason, message, since, now: false }),
     })
 }

@@ -5,9 +5,8 @@
 //! same. Each part is bounded, so moves come to an end, and planning them again afterwards finds none.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use skep_api::eviction::{Eviction, EvictionReason};
+use skep_api::eviction::EvictionReason;
 use skep_api::ident::Uid;
 use skep_api::key::{ServiceRef, TaskRef};
 use skep_api::service::{Rebalance, Strategy};
@@ -16,12 +15,12 @@ use skep_api::time::{Span, Timestamp};
 use skep_runtime::plan::Plan;
 
 use crate::change::Change;
+use crate::evict;
 use crate::load::Load;
 use crate::node::NodeNumber;
 use crate::place::Survey;
 use crate::plan::Ask;
 use crate::record::{Record, TaskId, may_move};
-use crate::rules::Ruling;
 use crate::subject::Group;
 use crate::world::SchedulerWorld;
 
@@ -30,11 +29,11 @@ const LOOK: Span = Span::from_secs(60);
 
 /// A task that would be better on another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Move {
-    pub(crate) task: TaskId,
-    pub(crate) from: NodeNumber,
+struct Move {
+    task: TaskId,
+    from: NodeNumber,
     /// Where it would go as things are; the scheduler decides when it comes to it.
-    pub(crate) to: NodeNumber,
+    to: NodeNumber,
 }
 
 /// A move that people may ask for.
@@ -61,19 +60,19 @@ struct Gain {
 
 /// A node, as the service sees it.
 #[derive(Debug)]
-pub(crate) struct Site<'w> {
-    pub(crate) node: NodeNumber,
+struct Site<'w> {
+    node: NodeNumber,
     /// The values of the levels' labels.
-    pub(crate) path: Vec<&'w str>,
+    path: Vec<&'w str>,
     /// Tasks of the service.
-    pub(crate) replicas: u32,
+    replicas: u32,
     /// What is on the node, and what a task adds: tasks, or how full it is.
-    pub(crate) load: u32,
-    pub(crate) step: u32,
+    load: u32,
+    step: u32,
     /// Whether a task fits.
-    pub(crate) is_open: bool,
+    is_open: bool,
     /// Those of its tasks that may go, the one that goes first last.
-    pub(crate) movable: Vec<TaskId>,
+    movable: Vec<TaskId>,
 }
 
 /// Asks that tasks of `uid` move, if it wants that and has nothing else to do.
@@ -90,7 +89,7 @@ pub(crate) fn plan(world: &SchedulerWorld, uid: &Uid, now: Timestamp) -> Plan<Ch
     }
     let most = if rules.parallelism == 0 { usize::MAX } else { to_usize(rules.parallelism) };
     let moves = moves(world, uid, most, now);
-    for change in moves.iter().filter_map(|found| ask(world, ruling, found, now)) {
+    for change in moves.iter().filter_map(|found| ask(world, found, now)) {
         plan.write(change);
     }
     if let Some(first) = moves.first().filter(|_| !plan.changes.is_empty()) {
@@ -122,8 +121,7 @@ pub fn proposals(world: &SchedulerWorld, services: Option<&[ServiceRef]>, now: T
             continue;
         }
         for found in moves_in(world, uid, usize::MAX, now, &mut traffic) {
-            let (Some(change), Some(to)) = (ask(world, ruling, &found, now), world.fleet.node(found.to))
-            else {
+            let (Some(change), Some(to)) = (ask(world, &found, now), world.fleet.node(found.to)) else {
                 continue;
             };
             let Some(from) = world.fleet.node(found.from) else { continue };
@@ -313,20 +311,9 @@ fn gain(branches: &Branches<'_, '_>, from: &Site<'_>, to: &Site<'_>, strategy: S
         .flatten()
 }
 
-fn ask(world: &SchedulerWorld, ruling: &Ruling, found: &Move, now: Timestamp) -> Option<Change> {
-    let node = world.fleet.node(found.from)?;
-    let task = node.ledger.record(&found.task)?.wanted()?;
-    let eviction =
-        Eviction { reason: EvictionReason::Rebalance, message: found.why(world), since: now, now: false };
-    Some(Change::AskToLeave {
-        task: found.task.on(&node.id),
-        task_modified: task.stamp.modified,
-        node_modified: node.spec.as_ref()?.stamp.modified,
-        report_modified: node.report.as_ref()?.stamp.modified,
-        service: ruling.service.clone(),
-        service_modified: ruling.modified,
-        eviction: Arc::new(eviction),
-    })
+fn ask(world: &SchedulerWorld, found: &Move, now: Timestamp) -> Option<Change> {
+    let because = (EvictionReason::Rebalance, found.why(world));
+    evict::request(world, world.fleet.node(found.from)?, &found.task, because, now)
 }
 
 fn to_usize(number: u32) -> usize {
@@ -357,7 +344,7 @@ impl Traffic {
 
 impl Move {
     /// Why, in a sentence.
-    pub(crate) fn why(&self, world: &SchedulerWorld) -> String {
+    fn why(&self, world: &SchedulerWorld) -> String {
         let name = |number| world.fleet.node(number).map_or("a node", crate::node::Node::name);
         format!("{} suits it better than {}", name(self.to), name(self.from))
     }
