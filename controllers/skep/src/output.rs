@@ -13,6 +13,27 @@ use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
+use serde_json::Value;
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Answer {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+impl Answer {
+    /// Prints the one or the other.
+    pub(crate) fn print(self, page: &str, json: &Value) -> io::Result<()> {
+        match self {
+            Self::Table => print(page),
+            Self::Json => print(&format!("{json:#}\n")),
+        }
+    }
+}
+
 /// Each of `items` on a line of its own.
 pub(crate) fn lines<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string() + "\n").collect()

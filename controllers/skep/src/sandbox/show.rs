@@ -10,7 +10,7 @@ use skep_api::quantity::{Cpus, Memory};
 use skep_api::task::NearMiss;
 
 use crate::failure::{Failure, count};
-use crate::output::{self, Table, printable};
+use crate::output::{Answer, Table, printable};
 use crate::sandbox::compare::{Comparison, Moved};
 use crate::sandbox::picture::{NodeSeen, Wait, service_name, slot_name};
 
@@ -24,16 +24,10 @@ const MEBI: u64 = 1 << 20;
 pub(crate) struct AnswerArgs {
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "table", global = true)]
-    output: Format,
+    output: Answer,
     /// End with exit code 7 if a task would wait for a node
     #[arg(long, global = true)]
     exit_code: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Json,
 }
 
 impl AnswerArgs {
@@ -42,10 +36,7 @@ impl AnswerArgs {
     /// # Errors
     /// [`Failure::WouldWait`] if that is asked for, and [`Failure::Output`].
     pub(crate) fn give(&self, compared: &Comparison) -> Result<(), Failure> {
-        output::print(&match self.output {
-            Format::Table => page(compared),
-            Format::Json => format!("{:#}\n", json(compared)),
-        })?;
+        self.output.print(&page(compared), &json(compared))?;
         match compared.waiting() {
             waiting if self.exit_code && waiting > 0 => Err(Failure::WouldWait(waiting)),
             _ => Ok(()),

@@ -14,7 +14,7 @@ use skep_store::{Range, Store, Update, Version};
 use crate::cli::Context;
 use crate::cut::{Cut, Entry};
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Answer};
 use crate::verb::system;
 use crate::view::{Style, tree::tree};
 
@@ -32,13 +32,7 @@ pub(crate) struct Status {
     system: bool,
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Json,
+    output: Answer,
 }
 
 impl Status {
@@ -58,10 +52,7 @@ impl Status {
             let summary = Summary::of(&cut, &store)?;
             (self.page(&summary, &cut, &access.endpoints.join(","), context), summary.json())
         };
-        Ok(output::print(&match self.output {
-            Format::Table => text,
-            Format::Json => format!("{json:#}\n"),
-        })?)
+        Ok(self.output.print(&text, &json)?)
     }
 
     /// The summary of the cluster, unless one stack is asked for, and the tree.

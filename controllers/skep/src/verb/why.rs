@@ -21,7 +21,7 @@ use skep_scheduler::{SchedulerWorld, Why as Answered};
 use crate::cli::Context;
 use crate::cut::Cut;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::Answer;
 use crate::tasks::{self, Asked, Found};
 use crate::verb::target::{StackArgs, node_in, nothing_in};
 use crate::verb::whatif::read;
@@ -43,7 +43,7 @@ pub(crate) struct Why {
     stack: StackArgs,
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: Answer,
 }
 
 /// Show why a service has no task, or no further task, on a node
@@ -62,22 +62,7 @@ pub(crate) struct WhyNot {
     stack: StackArgs,
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Json,
-}
-
-impl Format {
-    fn print(self, page: &str, json: &Value) -> Result<(), Failure> {
-        Ok(output::print(&match self {
-            Self::Table => page.to_owned(),
-            Self::Json => format!("{json:#}\n"),
-        })?)
-    }
+    output: Answer,
 }
 
 impl Why {
@@ -86,7 +71,7 @@ impl Why {
         let store = context.cluster.connect(&context.env).await?;
         let asked = Asked::parse(&self.name, &self.stack.stack()?)?;
         let (page, json) = why(&read(&store).await?, &asked, context.env.now())?;
-        self.output.print(&page, &json)
+        Ok(self.output.print(&page, &json)?)
     }
 }
 
@@ -96,7 +81,7 @@ impl WhyNot {
         let store = context.cluster.connect(&context.env).await?;
         let asked = Asked::parse(&self.service, &self.stack.stack()?)?;
         let (page, json) = why_not(&read(&store).await?, &asked, &self.node, context.env.now())?;
-        self.output.print(&page, &json)
+        Ok(self.output.print(&page, &json)?)
     }
 }
 
