@@ -5,6 +5,18 @@ use skep_api::time::Span;
 
 use crate::shop::{Seen, Shop};
 
+/// `web` with so many slots, which run on node 1.
+pub(crate) fn on_the_first_node(fields: &[(&'static str, &str)], replicas: u32) -> Shop {
+    let mut shop = Shop::with(fields);
+    shop.scale(replicas).settle();
+    for seen in shop.tasks() {
+        let seen = shop.place(&seen, 1);
+        shop.say(&seen, TaskState::Running);
+    }
+    shop.settle();
+    shop
+}
+
 fn evict_all(shop: &mut Shop, now: bool) {
     for seen in shop.tasks() {
         shop.evict(&seen, now);
@@ -21,7 +33,7 @@ fn evicted(shop: &Shop) -> Vec<Seen> {
 
 #[test]
 fn a_drain_moves_one_slot_after_the_other_stop_first_and_prepares_before_it_stops() {
-    let mut shop = Shop::on_the_first_node(&[], 3);
+    let mut shop = on_the_first_node(&[], 3);
     evict_all(&mut shop, false);
     shop.settle();
     assert_eq!((evicted(&shop).len(), serving(&shop)), (1, 3), "one is prepared, none is stopped");
@@ -42,7 +54,7 @@ fn a_drain_moves_one_slot_after_the_other_stop_first_and_prepares_before_it_stop
 
 #[test]
 fn a_drain_of_a_start_first_service_never_lets_it_have_fewer_tasks() {
-    let mut shop = Shop::on_the_first_node(&[("update", "{order: start-first, parallelism: 2}")], 3);
+    let mut shop = on_the_first_node(&[("update", "{order: start-first, parallelism: 2}")], 3);
     evict_all(&mut shop, false);
     shop.settle();
     assert_eq!(evicted(&shop).len(), 2, "as many at once as in an update");
@@ -57,7 +69,7 @@ fn a_drain_of_a_start_first_service_never_lets_it_have_fewer_tasks() {
 /// Swarm 12.6: drain as Swarm does it.
 #[test]
 fn a_drain_in_a_hurry_stops_all_at_once_and_waits_for_no_delay() {
-    let mut shop = Shop::on_the_first_node(&[], 3);
+    let mut shop = on_the_first_node(&[], 3);
     evict_all(&mut shop, true);
     shop.settle();
     assert_eq!(serving(&shop), 0);
@@ -69,7 +81,7 @@ fn a_drain_in_a_hurry_stops_all_at_once_and_waits_for_no_delay() {
 #[test]
 fn a_drain_that_is_taken_back_leaves_the_task_where_it_is() {
     for order in ["stop-first", "start-first"] {
-        let mut shop = Shop::on_the_first_node(&[("update", &format!("{{order: {order}}}"))], 1);
+        let mut shop = on_the_first_node(&[("update", &format!("{{order: {order}}}"))], 1);
         let old = shop.newest(1);
         shop.evict(&old, false).settle();
         let next = shop.newest(1);
@@ -83,7 +95,7 @@ fn a_drain_that_is_taken_back_leaves_the_task_where_it_is() {
 /// Swarm 10.39 (moby#31014): in Swarm a task that is never restarted is lost.
 #[test]
 fn an_eviction_is_no_attempt() {
-    let mut shop = Shop::on_the_first_node(&[("restart", "{condition: on-failure, maxAttempts: 1}")], 1);
+    let mut shop = on_the_first_node(&[("restart", "{condition: on-failure, maxAttempts: 1}")], 1);
     shop.end(1, TaskState::Failed, Span::from_secs(1)).come_to_rest_in_time();
     for _ in 0..3 {
         let old = shop.newest(1);
@@ -100,7 +112,7 @@ fn an_eviction_is_no_attempt() {
 #[test]
 fn a_task_that_has_to_leave_goes_on_while_there_is_room_nowhere_else() {
     for order in ["stop-first", "start-first"] {
-        let mut shop = Shop::on_the_first_node(&[("update", &format!("{{order: {order}}}"))], 2);
+        let mut shop = on_the_first_node(&[("update", &format!("{{order: {order}}}"))], 2);
         evict_all(&mut shop, false);
         shop.settle();
         let next = shop.newest(1);
@@ -112,7 +124,7 @@ fn a_task_that_has_to_leave_goes_on_while_there_is_room_nowhere_else() {
 
 #[test]
 fn a_successor_that_has_to_leave_itself_before_it_started_is_made_again_elsewhere() {
-    let mut shop = Shop::on_the_first_node(&[], 1);
+    let mut shop = on_the_first_node(&[], 1);
     let old = shop.newest(1);
     shop.end(1, TaskState::Failed, Span::from_secs(60)).settle();
     let staged = shop.newest(1);

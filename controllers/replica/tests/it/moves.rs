@@ -5,6 +5,7 @@ use skep_api::key::Place;
 use skep_api::task::{Cause, DesiredState, TaskState};
 use skep_api::time::Span;
 
+use crate::evictions::on_the_first_node;
 use crate::shop::{Seen, Shop, node};
 
 fn now(shop: &Shop, seen: &Seen) -> Seen {
@@ -24,7 +25,7 @@ fn successors(shop: &Shop) -> Vec<Seen> {
 
 /// The only slot, whose task is about to move, and its successor, which is `state` on node 2.
 fn under_way(fields: &[(&'static str, &str)], state: Option<TaskState>) -> (Shop, Seen, Seen) {
-    let mut shop = Shop::on_the_first_node(fields, 1);
+    let mut shop = on_the_first_node(fields, 1);
     let old = shop.newest(1);
     shop.rebalance(&old).settle();
     let mut next = shop.newest(1);
@@ -69,10 +70,10 @@ fn a_task_moves_start_first_even_if_the_service_is_stop_first() {
 
 #[test]
 fn as_many_move_at_once_as_the_parallelism_says_and_none_while_a_task_must_leave() {
-    let mut shop = Shop::on_the_first_node(&[("update", "{parallelism: 2}")], 4);
+    let mut shop = on_the_first_node(&[("update", "{parallelism: 2}")], 4);
     all_move(&mut shop);
     assert_eq!(successors(&shop).len(), 2);
-    let mut shop = Shop::on_the_first_node(&[("update", "{parallelism: 2}")], 3);
+    let mut shop = on_the_first_node(&[("update", "{parallelism: 2}")], 3);
     let last = shop.newest(3);
     shop.evict(&last, false);
     for slot in [1, 2] {
@@ -115,7 +116,7 @@ fn a_move_that_is_taken_back_is_undone_while_the_new_task_does_not_run() {
 
 #[test]
 fn a_move_that_is_taken_back_stays_done_once_the_new_task_runs() {
-    let mut shop = Shop::on_the_first_node(&[], 1);
+    let mut shop = on_the_first_node(&[], 1);
     let old = shop.newest(1);
     shop.rebalance(&old).settle();
     let next = shop.newest(1);
@@ -155,7 +156,7 @@ fn a_move_whose_new_task_fails_is_not_tried_again_and_uses_no_attempt_up() {
 
 #[test]
 fn a_move_that_failed_holds_neither_other_moves_nor_drains_up() {
-    let mut shop = Shop::on_the_first_node(&[], 2);
+    let mut shop = on_the_first_node(&[], 2);
     let old = shop.newest(1);
     shop.rebalance(&old).settle();
     let next = shop.newest(1);
@@ -206,7 +207,7 @@ fn an_update_withdraws_a_move_and_goes_its_own_way() {
 
 #[test]
 fn a_task_that_had_to_leave_and_now_only_would_be_better_elsewhere_is_not_stopped_for_what_was_prepared() {
-    let mut shop = Shop::on_the_first_node(&[], 1);
+    let mut shop = on_the_first_node(&[], 1);
     let old = shop.newest(1);
     shop.evict(&old, false).settle();
     let staged = shop.newest(1);
@@ -238,7 +239,7 @@ fn what_does_not_run_yet_and_a_request_in_a_hurry_are_no_reason_to_stop_anything
     shop.say(&seen, TaskState::Running).settle();
     assert_eq!(shop.in_slot(1).len(), 2);
 
-    let mut shop = Shop::on_the_first_node(&[], 1);
+    let mut shop = on_the_first_node(&[], 1);
     let old = shop.newest(1);
     shop.ask(&old, EvictionReason::Rebalance, true).settle();
     assert!(now(&shop, &old).is_serving());
@@ -247,7 +248,7 @@ fn what_does_not_run_yet_and_a_request_in_a_hurry_are_no_reason_to_stop_anything
 
 #[test]
 fn what_no_task_is_made_of_any_more_stays_where_it_is() {
-    let mut shop = Shop::on_the_first_node(&[], 1);
+    let mut shop = on_the_first_node(&[], 1);
     let old = shop.newest(1);
     shop.rebalance(&old);
     // Revision 1 is neither the target nor stable, and the slot is not in the batch.

@@ -119,18 +119,6 @@ impl Shop {
         shop
     }
 
-    /// `web` with so many slots, which run on node 1.
-    pub(crate) fn on_the_first_node(fields: &[(&'static str, &str)], replicas: u32) -> Self {
-        let mut shop = Self::with(fields);
-        shop.scale(replicas).settle();
-        for seen in shop.tasks() {
-            let seen = shop.place(&seen, 1);
-            shop.say(&seen, TaskState::Running);
-        }
-        shop.settle();
-        shop
-    }
-
     pub(crate) fn scale(&mut self, replicas: u32) -> &mut Self {
         self.replicas = replicas;
         match self.mode() {
