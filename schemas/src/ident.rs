@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use smol_str::SmolStr;
 
 /// The longest name or stack: a DNS label (RFC 1035).
 pub const NAME_MAX_BYTES: usize = 63;
@@ -31,12 +31,12 @@ pub struct IdentError {
 }
 
 /// Makes a checked string type: parsing is the only way in, so a key segment can never hold a `/`. Identifiers are copied
-/// into every key, change and index, so a copy shares the text.
+/// into every key, change and index: a short one lies in place, without a pointer to follow, and copies of a long one share it.
 macro_rules! ident {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:path, $pattern:literal, $rule:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// The identifier as text.
