@@ -1,18 +1,13 @@
-//! Sends one transaction and reads etcd's answer.
-
-use std::collections::BTreeMap;
+//! Sends transactions as one request and reads etcd's answer.
 
 use etcd_client::proto::{PbRangeResponse, PbTxnOpResponse};
-use etcd_client::{Compare, CompareOp, PutOptions, TxnOp, TxnResponse};
-use skep_api::key::Key;
+use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, TxnOp, TxnResponse};
 
 use crate::error::Error;
+use crate::member::{Found, KeyNumber, Keys, Member};
 use crate::range::KeyValue;
 use crate::store::{DECODE_MAX_BYTES, Store};
-use crate::txn::{Expect, Guard, Outcome, Txn};
-
-/// What lies under the compared keys when a transaction is refused.
-pub(crate) type Found = BTreeMap<Key, Option<KeyValue>>;
+use crate::txn::{Expect, Outcome, Txn};
 
 /// etcd's answer, before it is told whose guards failed.
 #[derive(Debug, Clone)]
@@ -29,20 +24,27 @@ impl Store {
     /// It is sent again only while etcd has certainly not applied it, and for no longer than the request timeout.
     /// [`Error::Ambiguous`] means that it may have been applied or may still be.
     pub async fn commit(&self, txn: &Txn) -> Result<Outcome, Error> {
-        txn.check()?;
-        Ok(match self.send(txn).await? {
+        let mut keys = Keys::default();
+        let member = keys.enter(0, &[], txn.clone())?;
+        let answer = self.send(&keys, &member.guards, std::slice::from_ref(&member)).await?;
+        Ok(match answer {
             Answer::Committed(revision) => Outcome::Committed { revision },
             Answer::Refused(revision, found) => {
-                Outcome::Refused { revision, failed: failed(&txn.guards, &found) }
+                Outcome::Refused { revision, failed: keys.failed(&member, &found) }
             }
         })
     }
 
-    /// Sends a checked transaction.
-    pub(crate) async fn send(&self, txn: &Txn) -> Result<Answer, Error> {
+    /// Sends `members` as one transaction that stands on `guards`.
+    pub(crate) async fn send(
+        &self,
+        keys: &Keys,
+        guards: &[(KeyNumber, Expect)],
+        members: &[Member],
+    ) -> Result<Answer, Error> {
         let response = self
             .write(|client| {
-                let request = encode(txn);
+                let request = encode(keys, guards, members);
                 async move { client.kv_client().max_decoding_message_size(DECODE_MAX_BYTES).txn(request).await }
             })
             .await?;
@@ -51,53 +53,56 @@ impl Store {
         if response.succeeded() {
             return Ok(Answer::Committed(revision));
         }
-        Ok(Answer::Refused(revision, decode_found(&txn.guards, response)))
+        let found = self.find(keys, guards, revision).await;
+        // Nothing was written, whatever became of the question why.
+        let found = found.map_err(|error| Error::NotApplied { reason: format!("refused, and {error}") })?;
+        Ok(Answer::Refused(revision, found))
+    }
+
+    /// What lay under the compared keys at the revision of the comparison.
+    ///
+    /// An Else branch would tell it in the same answer, but it would be sent and logged with every transaction, and nearly
+    /// all of them are applied.
+    async fn find(&self, keys: &Keys, guards: &[(KeyNumber, Expect)], revision: i64) -> Result<Found, Error> {
+        let mut compared: Vec<KeyNumber> = guards.iter().map(|(key, _)| *key).collect();
+        compared.sort_unstable();
+        compared.dedup();
+        let options = GetOptions::new().with_revision(revision);
+        let get = |key: &KeyNumber| TxnOp::get(keys.text(*key), Some(options.clone()));
+        let response = self
+            .read(|client| {
+                let gets: Vec<TxnOp> = compared.iter().map(get).collect();
+                let request = etcd_client::Txn::new().and_then(gets);
+                async move { client.kv_client().max_decoding_message_size(DECODE_MAX_BYTES).txn(request).await }
+            })
+            .await?;
+        Ok(compared.into_iter().zip(found(response)).collect())
     }
 }
 
-/// The keys among `guards` whose expectation does not hold for what was found.
-pub(crate) fn failed(guards: &[Guard], found: &Found) -> Vec<(Key, Option<KeyValue>)> {
-    let broken: BTreeMap<&Key, &Option<KeyValue>> = guards
-        .iter()
-        .filter_map(|guard| found.get(&guard.key).map(|kv| (guard, kv)))
-        .filter(|(guard, kv)| !guard.expect.holds(kv.as_ref()))
-        .map(|(guard, kv)| (&guard.key, kv))
-        .collect();
-    broken.into_iter().map(|(key, kv)| (key.clone(), kv.clone())).collect()
-}
-
-/// The compared keys, each once, in the order in which the Else branch reads them.
-fn compared(guards: &[Guard]) -> Vec<&Key> {
-    let mut keys: Vec<&Key> = guards.iter().map(|guard| &guard.key).collect();
-    keys.sort();
-    keys.dedup();
-    keys
-}
-
-fn encode(txn: &Txn) -> etcd_client::Txn {
-    let compares: Vec<Compare> = txn.guards.iter().map(encode_guard).collect();
-    let puts = txn.puts.iter().map(|put| {
+fn encode(keys: &Keys, guards: &[(KeyNumber, Expect)], members: &[Member]) -> etcd_client::Txn {
+    let compares: Vec<Compare> =
+        guards.iter().map(|(key, expect)| encode_guard(keys.text(*key), *expect)).collect();
+    let puts = members.iter().flat_map(|member| &member.puts).map(|put| {
         let options = put.lease.map(|lease| PutOptions::new().with_lease(lease));
-        TxnOp::put(put.key.to_string(), put.value.as_ref(), options)
+        TxnOp::put(keys.text(put.key), put.value.as_ref(), options)
     });
-    let deletes = txn.deletes.iter().map(|key| TxnOp::delete(key.to_string(), None));
+    let deletes = members.iter().flat_map(|member| &member.deletes);
+    let deletes = deletes.map(|key| TxnOp::delete(keys.text(*key), None));
     let then: Vec<TxnOp> = puts.chain(deletes).collect();
-    let otherwise: Vec<TxnOp> =
-        compared(&txn.guards).into_iter().map(|key| TxnOp::get(key.to_string(), None)).collect();
-    etcd_client::Txn::new().when(compares).and_then(then).or_else(otherwise)
+    etcd_client::Txn::new().when(compares).and_then(then)
 }
 
-fn encode_guard(guard: &Guard) -> Compare {
-    let key = guard.key.to_string();
-    match guard.expect {
+fn encode_guard(key: &str, expect: Expect) -> Compare {
+    match expect {
         Expect::Modified(revision) => Compare::mod_revision(key, CompareOp::Equal, revision),
         Expect::Created(revision) => Compare::create_revision(key, CompareOp::Equal, revision),
         Expect::Absent => Compare::create_revision(key, CompareOp::Equal, 0),
     }
 }
 
-fn decode_found(guards: &[Guard], response: TxnResponse) -> Found {
-    let ranges = response.0.responses.into_iter().map(|op| match op.response {
+fn found(response: TxnResponse) -> impl Iterator<Item = Option<KeyValue>> {
+    response.0.responses.into_iter().map(|op| match op.response {
         Some(PbTxnOpResponse::ResponseRange(range)) => first(range),
         Some(
             PbTxnOpResponse::ResponsePut(_)
@@ -105,8 +110,7 @@ fn decode_found(guards: &[Guard], response: TxnResponse) -> Found {
             | PbTxnOpResponse::ResponseTxn(_),
         )
         | None => None,
-    });
-    compared(guards).into_iter().cloned().zip(ranges).collect()
+    })
 }
 
 fn first(range: PbRangeResponse) -> Option<KeyValue> {

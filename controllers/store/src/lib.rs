@@ -6,6 +6,7 @@
 mod backoff;
 mod classify;
 mod commit;
+mod commits;
 mod config;
 mod error;
 pub mod fake;
@@ -14,6 +15,7 @@ mod identity;
 mod leader;
 mod lease;
 mod list;
+mod member;
 mod pack;
 mod range;
 pub mod rig;
@@ -23,6 +25,7 @@ mod txn;
 mod version;
 mod watch;
 
+pub use commits::{Answers, Commits};
 pub use config::{Config, Tls};
 pub use error::Error;
 pub use follow::{Follow, Update};

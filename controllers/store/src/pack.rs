@@ -1,212 +1,164 @@
-//! Many independent transactions as few requests: what makes a controller fast on etcd.
-//!
-//! Packs of one wave touch disjoint keys and are sent at the same time; waves follow each other. A refused pack
-//! names the keys that failed, so only the transactions that compare them are refused and the rest is packed again.
+//! Which transactions are sent as one: packs of one wave touch disjoint keys, so they may be sent in any order, and waves
+//! follow each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::member::{KeyNumber, Keys, Member};
+use crate::txn::{Expect, TXN_MAX_OPS};
 
-use futures::StreamExt;
-use futures::stream;
-use skep_api::key::Key;
-
-use crate::commit::{Answer, failed};
-use crate::error::Error;
-use crate::store::Store;
-use crate::txn::{Expect, Guard, Outcome, TXN_MAX_OPS, Txn, size_of_guard};
-
-/// Packs on their way at the same time.
-const PACKS_IN_FLIGHT: usize = 4;
 /// The size of a pack, in bytes; a single transaction may be larger.
 const PACK_BYTES: usize = 512 * 1024;
 
-/// A transaction and its place among those that the caller gave.
-type Member = (usize, Txn);
-
-/// What became of one member of a pack.
-enum Verdict {
-    Done(Result<Outcome, Error>),
-    Again(Txn),
-}
-
-impl Store {
-    /// Commits independent transactions, in their order where they share keys, in as few requests as possible.
-    ///
-    /// `fence` guards all of them: if it fails, all are refused. The answers are in the order of `txns`. After a
-    /// failure of the connection, what was not sent yet is not sent, and counts as not applied.
-    pub async fn commit_all(&self, fence: &[Guard], txns: Vec<Txn>) -> Vec<Result<Outcome, Error>> {
-        let count = txns.len();
-        let mut results = BTreeMap::new();
-        let mut waiting: Vec<Member> = Vec::with_capacity(count);
-        for (index, mut txn) in txns.into_iter().enumerate() {
-            txn.guards.extend_from_slice(fence);
-            match txn.check() {
-                Ok(()) => waiting.push((index, txn)),
-                Err(error) => drop(results.insert(index, Err(error))),
-            }
-        }
-        while !waiting.is_empty() {
-            let (packs, later) = plan_wave(waiting);
-            waiting = Vec::new();
-            let mut broken = None;
-            let mut answers = stream::iter(packs).map(|pack| self.send_pack(pack)).buffered(PACKS_IN_FLIGHT);
-            while let Some(verdicts) = answers.next().await {
-                for (index, verdict) in verdicts {
-                    match verdict {
-                        Verdict::Again(txn) => waiting.push((index, txn)),
-                        Verdict::Done(result) => {
-                            broken = broken
-                                .or_else(|| result.as_ref().err().filter(|e| is_of_connection(e)).cloned());
-                            results.insert(index, result);
-                        }
-                    }
-                }
-            }
-            waiting.extend(later);
-            if let Some(reason) = broken {
-                let error = Error::NotApplied { reason: format!("not sent after a failure: {reason}") };
-                results.extend(waiting.drain(..).map(|(index, _)| (index, Err(error.clone()))));
-            }
-        }
-        let missing = || Err(Error::NotApplied { reason: "not sent".to_owned() });
-        (0..count).map(|index| results.remove(&index).unwrap_or_else(missing)).collect()
-    }
-
-    async fn send_pack(&self, pack: Pack) -> Vec<(usize, Verdict)> {
-        match self.send(&pack.merged).await {
-            Ok(Answer::Committed(revision)) => pack.all(&Ok(Outcome::Committed { revision })),
-            Ok(Answer::Refused(revision, found)) => {
-                let refusals =
-                    pack.members.iter().map(|(_, txn)| failed(&txn.guards, &found)).collect::<Vec<_>>();
-                if refusals.iter().all(Vec::is_empty) {
-                    return pack
-                        .all(&Err(Error::NotApplied { reason: "refused without a reason".to_owned() }));
-                }
-                let judge = |((index, txn), failed): (Member, Vec<_>)| {
-                    let is_innocent = failed.is_empty();
-                    let refused = Outcome::Refused { revision, failed };
-                    (index, if is_innocent { Verdict::Again(txn) } else { Verdict::Done(Ok(refused)) })
-                };
-                pack.members.into_iter().zip(refusals).map(judge).collect()
-            }
-            Err(error) if is_of_connection(&error) || pack.members.len() == 1 => pack.all(&Err(error)),
-            Err(_) => self.send_apart(pack).await,
-        }
-    }
-
-    /// etcd refused the form of a pack (a lease that is gone, a permission): find out which members it means.
-    async fn send_apart(&self, pack: Pack) -> Vec<(usize, Verdict)> {
-        let mut verdicts = Vec::with_capacity(pack.members.len());
-        for (index, txn) in pack.members {
-            verdicts.push((index, Verdict::Done(self.commit(&txn).await)));
-        }
-        verdicts
-    }
-}
-
-/// Whether sending more at once would only meet the same failure.
-fn is_of_connection(error: &Error) -> bool {
-    error.is_retryable() || error.is_ambiguous() || *error == Error::NoSpace
-}
-
 /// Transactions that are sent as one.
 #[derive(Default)]
-struct Pack {
-    members: Vec<Member>,
-    merged: Txn,
-    guards: BTreeSet<Guard>,
+pub(crate) struct Pack {
+    pub(crate) members: Vec<Member>,
+    /// What all of them stand on, each guard once.
+    pub(crate) guards: Vec<(KeyNumber, Expect)>,
+    ops: usize,
+    bytes: usize,
+}
+
+/// What a pack grows by.
+struct Burden {
+    /// Those that it does not hold yet.
+    guards: Vec<(KeyNumber, Expect)>,
+    ops: usize,
     bytes: usize,
 }
 
 impl Pack {
-    /// `bytes` is the size of `txn`.
-    fn has_room_for(&self, txn: &Txn, bytes: usize) -> bool {
-        let fresh = || txn.guards.iter().filter(|guard| !self.guards.contains(guard));
-        self.members.is_empty()
-            || (self.merged.ops() + txn.ops() <= TXN_MAX_OPS
-                && self.guards.len() + fresh().count() <= TXN_MAX_OPS
-                && self.bytes + bytes <= PACK_BYTES)
+    /// One transaction by itself.
+    pub(crate) fn alone(member: Member) -> Self {
+        Self { guards: member.guards.clone(), members: vec![member], ..Self::default() }
     }
 
-    /// `bytes` is the size of `txn`.
-    fn add(&mut self, index: usize, txn: Txn, bytes: usize) {
-        self.bytes += bytes;
-        for guard in &txn.guards {
-            if self.guards.insert(guard.clone()) {
-                self.merged.guards.push(guard.clone());
-            } else {
-                self.bytes -= size_of_guard(&guard.key).min(self.bytes);
-            }
-        }
-        self.merged.puts.extend(txn.puts.iter().cloned());
-        self.merged.deletes.extend(txn.deletes.iter().cloned());
-        self.members.push((index, txn));
-    }
-
-    fn all(self, result: &Result<Outcome, Error>) -> Vec<(usize, Verdict)> {
-        self.members.into_iter().map(|(index, _)| (index, Verdict::Done(result.clone()))).collect()
+    fn has_room_for(&self, burden: &Burden) -> bool {
+        self.ops + burden.ops <= TXN_MAX_OPS
+            && self.guards.len() + burden.guards.len() <= TXN_MAX_OPS
+            && self.bytes + burden.bytes <= PACK_BYTES
     }
 }
 
-/// The keys that some transactions compare and write.
-#[derive(Default)]
-struct Footprint {
-    /// Nearly every key is expected in one way only: the others are beside it.
-    expected: BTreeMap<Key, (Expect, Vec<Expect>)>,
-    written: BTreeSet<Key>,
+/// What the transactions of a wave do with a key.
+#[derive(Clone, Default)]
+struct Use {
+    /// How it is expected to be: nanswered every key in one way only, so the others are beside it.
+    expected: Option<Expect>,
+    others: Vec<Expect>,
+    is_written: bool,
+    /// The last pack that compares it.
+    pack: Option<usize>,
 }
 
-impl Footprint {
-    /// Whether the order of `txn` and the transactions before matters.
-    fn meets(&self, txn: &Txn) -> bool {
-        let is_touched = |key: &Key| self.written.contains(key) || self.expected.contains_key(key);
-        let contradicts = |guard: &Guard| {
-            self.written.contains(&guard.key)
-                || self
-                    .expected
-                    .get(&guard.key)
-                    .is_some_and(|(first, others)| *first != guard.expect && !others.contains(&guard.expect))
-        };
-        txn.written().any(is_touched) || txn.guards.iter().any(contradicts)
+impl Use {
+    fn is_touched(&self) -> bool {
+        self.is_written || self.expected.is_some()
     }
 
-    fn add(&mut self, txn: &Txn) {
-        for guard in &txn.guards {
-            let (first, others) =
-                self.expected.entry(guard.key.clone()).or_insert_with(|| (guard.expect, Vec::new()));
-            if *first != guard.expect && !others.contains(&guard.expect) {
-                others.push(guard.expect);
-            }
+    /// Whether one that expects `expect` depends on the order.
+    fn contradicts(&self, expect: Expect) -> bool {
+        self.is_written || self.expected.is_some() && !self.expects(expect)
+    }
+
+    fn expects(&self, expect: Expect) -> bool {
+        self.expected == Some(expect) || self.others.contains(&expect)
+    }
+
+    fn expect(&mut self, expect: Expect) {
+        if self.expected.is_none() {
+            self.expected = Some(expect);
+        } else if !self.expects(expect) {
+            self.others.push(expect);
         }
-        self.written.extend(txn.written().cloned());
     }
 }
 
 /// Packs that may be sent in any order, and what has to wait for their answers.
-fn plan_wave(waiting: Vec<Member>) -> (Vec<Pack>, Vec<Member>) {
-    let (mut packs, mut later): (Vec<Pack>, _) = (Vec::new(), Vec::new());
-    let mut before = Footprint::default();
-    for (index, txn) in waiting {
-        let has_to_wait = before.meets(&txn);
-        before.add(&txn);
-        if has_to_wait {
-            later.push((index, txn));
-            continue;
+struct Wave<'a> {
+    keys: &'a Keys,
+    uses: Vec<Use>,
+    packs: Vec<Pack>,
+}
+
+impl Wave<'_> {
+    fn of(&mut self, key: KeyNumber) -> &mut Use {
+        if self.uses.len() <= key {
+            self.uses.resize(key + 1, Use::default());
         }
-        let bytes = txn.bytes();
-        if packs.last().is_none_or(|pack| !pack.has_room_for(&txn, bytes)) {
-            packs.push(Pack::default());
+        // It was just made as long.
+        #[allow(clippy::indexing_slicing)]
+        &mut self.uses[key]
+    }
+
+    /// Whether the order of `member` and the transactions before matters.
+    fn has_to_wait(&mut self, member: &Member) -> bool {
+        member.written().any(|key| self.of(key).is_touched())
+            || member.guards.iter().any(|(key, expect)| self.of(*key).contradicts(*expect))
+    }
+
+    fn remember(&mut self, member: &Member) {
+        member.guards.iter().for_each(|(key, expect)| self.of(*key).expect(*expect));
+        member.written().for_each(|key| self.of(key).is_written = true);
+    }
+
+    /// Adds `member` to the last pack, or to a new one if that is full.
+    fn pack(&mut self, member: Member) {
+        let mut burden = self.burden(&member);
+        if !self.packs.last().is_some_and(|pack| pack.has_room_for(&burden)) {
+            self.packs.push(Pack::default());
+            burden = self.burden(&member);
         }
-        if let Some(pack) = packs.last_mut() {
-            pack.add(index, txn, bytes);
+        let last = self.packs.len().checked_sub(1);
+        burden.guards.iter().for_each(|(key, _)| self.of(*key).pack = last);
+        if let Some(pack) = self.packs.last_mut() {
+            pack.bytes += burden.bytes;
+            pack.ops += burden.ops;
+            pack.guards.extend(burden.guards);
+            pack.members.push(member);
         }
     }
-    (packs, later)
+
+    /// What the last pack would grow by with `member`.
+    fn burden(&mut self, member: &Member) -> Burden {
+        let mut guards = Vec::with_capacity(member.guards.len());
+        let mut bytes = self.keys.bytes(member);
+        let last = self.packs.len().checked_sub(1);
+        for guard in &member.guards {
+            let used = self.of(guard.0);
+            let is_one_of_many = !used.others.is_empty();
+            let is_compared = last.is_some() && used.pack == last;
+            let is_there = |pack: &Pack| !is_one_of_many || pack.guards.contains(guard);
+            if is_compared && self.packs.last().is_some_and(is_there) {
+                bytes -= self.keys.size(guard.0).min(bytes);
+            } else {
+                guards.push(*guard);
+            }
+        }
+        Burden { guards, ops: member.ops(), bytes }
+    }
+}
+
+/// Packs that may be sent in any order, and what has to wait for their answers.
+pub(crate) fn plan_wave(keys: &Keys, waiting: Vec<Member>) -> (Vec<Pack>, Vec<Member>) {
+    let mut wave = Wave { keys, uses: Vec::new(), packs: Vec::new() };
+    let mut later = Vec::new();
+    for member in waiting {
+        let has_to_wait = wave.has_to_wait(&member);
+        wave.remember(&member);
+        if has_to_wait {
+            later.push(member);
+        } else {
+            wave.pack(member);
+        }
+    }
+    (wave.packs, later)
 }
 
 #[cfg(test)]
 mod tests {
+    use skep_api::key::Key;
+
     use super::*;
-    use crate::txn::Put;
+    use crate::txn::{Guard, Put, Txn};
 
     fn task(number: u64) -> Key {
         Key::Revision(skep_api::ident::Uid::derive("c", "k", 1), number)
@@ -216,10 +168,17 @@ mod tests {
         Txn::new().guard(Guard::absent(task(number))).put(Put::new(task(number), "x"))
     }
 
+    fn plan(txns: Vec<Txn>) -> (Vec<Pack>, Vec<Member>) {
+        let mut keys = Keys::default();
+        let members = txns.into_iter().enumerate().map(|(index, txn)| keys.enter(index, &[], txn).unwrap());
+        let members = members.collect();
+        plan_wave(&keys, members)
+    }
+
     fn wave(txns: Vec<Txn>) -> (Vec<Vec<usize>>, Vec<usize>) {
-        let (packs, later) = plan_wave(txns.into_iter().enumerate().collect());
-        let members = |pack: &Pack| pack.members.iter().map(|(index, _)| *index).collect();
-        (packs.iter().map(members).collect(), later.iter().map(|(index, _)| *index).collect())
+        let (packs, later) = plan(txns);
+        let members = |pack: &Pack| pack.members.iter().map(|member| member.index).collect();
+        (packs.iter().map(members).collect(), later.iter().map(|member| member.index).collect())
     }
 
     #[test]
@@ -233,9 +192,9 @@ mod tests {
     fn a_guard_that_many_share_is_sent_once() {
         let shared = Guard::modified(task(1000), 7);
         let txns = (0..127).map(|number| put(number).guard(shared.clone())).collect();
-        let (packs, _) = plan_wave(Vec::into_iter(txns).enumerate().collect());
+        let (packs, _) = plan(txns);
         assert_eq!(packs.len(), 1);
-        assert_eq!(packs[0].merged.guards.len(), 128);
+        assert_eq!(packs[0].guards.len(), 128);
     }
 
     #[test]
@@ -250,6 +209,17 @@ mod tests {
             (vec![vec![0]], vec![1]),
             "guards that contradict each other"
         );
+    }
+
+    #[test]
+    fn one_that_expects_a_key_in_two_ways_is_sent_with_both() {
+        let both = |number: u64| {
+            let written = Guard::modified(task(1000), 7);
+            put(number).guard(written).guard(Guard::created(task(1000), 3))
+        };
+        let (packs, later) = plan(vec![both(1), both(2)]);
+        assert!(later.is_empty());
+        assert_eq!(packs.iter().map(|pack| pack.guards.len()).collect::<Vec<_>>(), [4]);
     }
 
     #[test]

@@ -1,12 +1,8 @@
 //! Guarded transactions: what they compare and write, and the limits that are checked before they are sent.
 
-use std::collections::BTreeSet;
-use std::fmt::{self, Write};
-
 use bytes::Bytes;
 use skep_api::key::Key;
 
-use crate::error::Error;
 use crate::range::KeyValue;
 
 /// etcd's default for the operations of one transaction, and for its comparisons.
@@ -17,8 +13,6 @@ pub const REQUEST_MAX_BYTES: usize = 1_572_864;
 pub const VALUE_MAX_BYTES: usize = 512 * 1024;
 /// The largest transaction that is sent, in bytes; the rest of etcd's limit is left for its own framing.
 pub const TXN_MAX_BYTES: usize = 1_500_000;
-/// What an operation or a comparison takes besides its key and value, in bytes; more than protobuf's framing.
-const OP_OVERHEAD_BYTES: usize = 48;
 
 /// What a guard expects of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,65 +140,4 @@ impl Txn {
         self.deletes.push(key);
         self
     }
-
-    /// The keys that are written or deleted.
-    pub fn written(&self) -> impl Iterator<Item = &Key> {
-        self.puts.iter().map(|put| &put.key).chain(&self.deletes)
-    }
-
-    /// How many operations etcd counts.
-    pub(crate) fn ops(&self) -> usize {
-        self.puts.len() + self.deletes.len()
-    }
-
-    /// An upper bound of the encoded size.
-    pub(crate) fn bytes(&self) -> usize {
-        let puts: usize = self.puts.iter().map(|put| size_of_key(&put.key) + put.value.len()).sum();
-        let deletes: usize = self.deletes.iter().map(size_of_key).sum();
-        let guards: usize = self.guards.iter().map(|guard| size_of_guard(&guard.key)).sum();
-        puts + deletes + guards
-    }
-
-    /// Refuses what etcd would refuse, before anything is sent.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        limit("transaction (operations)", self.ops(), TXN_MAX_OPS)?;
-        limit("transaction (comparisons)", self.guards.len(), TXN_MAX_OPS)?;
-        for put in &self.puts {
-            limit("value (bytes)", put.value.len(), VALUE_MAX_BYTES)?;
-        }
-        limit("transaction (bytes)", self.bytes(), TXN_MAX_BYTES)?;
-        let mut seen = BTreeSet::new();
-        match self.written().find(|key| !seen.insert(*key)) {
-            Some(twice) => {
-                Err(Error::Invalid { reason: format!("{twice} is written twice in one transaction") })
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-/// What a guard on `key` takes: the comparison, and the read in the Else branch.
-pub(crate) fn size_of_guard(key: &Key) -> usize {
-    2 * size_of_key(key)
-}
-
-fn size_of_key(key: &Key) -> usize {
-    let mut length = Length(0);
-    // Counting does not fail.
-    let _ = write!(length, "{key}");
-    length.0 + OP_OVERHEAD_BYTES
-}
-
-/// Counts what is written to it, in bytes.
-struct Length(usize);
-
-impl Write for Length {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0 += text.len();
-        Ok(())
-    }
-}
-
-fn limit(what: &'static str, size: usize, limit: usize) -> Result<(), Error> {
-    if size > limit { Err(Error::TooLarge { what, size, limit }) } else { Ok(()) }
 }

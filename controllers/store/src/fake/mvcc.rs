@@ -214,7 +214,11 @@ impl Writes {
 
     /// Deletes every key of `span`; returns what lay there.
     pub(crate) fn delete(&mut self, mvcc: &Mvcc, span: &Span) -> Vec<PbKeyValue> {
-        let gone = self.range(mvcc, span);
+        let gone = if span.end.is_empty() {
+            self.get(mvcc, &span.start).cloned().into_iter().collect()
+        } else {
+            self.range(mvcc, span)
+        };
         for kv in &gone {
             let tombstone =
                 PbKeyValue { key: kv.key.clone(), mod_revision: mvcc.revision + 1, ..PbKeyValue::default() };

@@ -160,6 +160,11 @@ pub(crate) fn guard(compare: &PbCompare) -> Option<Guard> {
 
 /// Whether a comparison holds for every key of its range; of an empty range, for a key that does not exist.
 fn holds(state: &State, compare: &PbCompare) -> bool {
+    if compare.range_end.is_empty()
+        && let Some(kv) = state.mvcc.get(&compare.key, state.mvcc.revision())
+    {
+        return holds_for(compare, kv);
+    }
     let span = Span::new(&compare.key, &compare.range_end);
     let mut kvs = state.mvcc.range(&span, state.mvcc.revision()).peekable();
     if kvs.peek().is_none() {

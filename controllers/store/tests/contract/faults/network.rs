@@ -193,8 +193,20 @@ async fn a_pack_that_was_partly_refused_is_sent_again_without_the_refused() {
     put(&store, key(2), "taken").await;
     script.take_sent("");
     let outcomes = store.commit_all(&[], (1..=100).map(create).collect()).await;
-    assert_eq!(script.take_sent("Txn"), 2);
+    assert_eq!(script.take_sent("Txn"), 3, "all of it, the question what failed, and the rest");
     assert_eq!(outcomes.into_iter().filter(|outcome| refused_at(outcome, 2)).count(), 1);
+}
+
+/// Nothing was written, so nobody has to settle what became of it.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_whose_reason_gets_lost_is_not_ambiguous() {
+    let (_etcd, script, store) = scripted().await;
+    put(&store, key(2), "taken").await;
+    script.replies("Txn", [Act::Pass, RESET, RESET]);
+    assert_eq!(refused(store.commit(&create(2)).await), [key(2)], "it is asked for again");
+    script.replies("Txn", [Act::Pass, Act::Lose]);
+    let outcome = store.commit(&create(2)).await;
+    assert!(matches!(outcome, Err(Error::NotApplied { .. })), "{outcome:?}");
 }
 
 fn refused_at(outcome: &Result<skep_store::Outcome, Error>, number: u64) -> bool {
