@@ -8,8 +8,7 @@
 //!   a change to what the key is planned from clears the back-off;
 //! - what was observed is planned before what only a resync brought up.
 
-mod cut;
-mod overlay;
+mod board;
 pub(crate) mod queue;
 mod state;
 #[cfg(test)]
@@ -20,15 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use skep_api::key::{Key, Place};
 use skep_api::time::{Span, Timestamp};
 
-use cut::Cut;
-pub use cut::Observation;
-use overlay::Overlay;
+pub use board::Observation;
+use board::{Board, CellId};
 use queue::Queue;
 use state::KeyState;
 
 use crate::controller::{Controller, Moment, World};
 use crate::plan::{Change, Note, Plan, Transaction};
-use crate::table::Entry;
 
 /// How many keys are planned before the outside is listened to again.
 const PLANS_PER_PASS: usize = 512;
@@ -98,14 +95,13 @@ pub enum Output {
 /// A transaction without an answer.
 struct InFlight<K> {
     plan: K,
-    writes: Vec<Key>,
+    writes: Vec<CellId>,
 }
 
 /// A controller without its surroundings.
 pub struct Core<C: Controller> {
     world: C::World,
-    cut: Cut,
-    overlay: Overlay,
+    board: Board,
     queue: Queue<PlanKey<C>>,
     states: BTreeMap<PlanKey<C>, KeyState>,
     /// Plans that rest until the cut contains a revision.
@@ -124,8 +120,7 @@ impl<C: Controller> Core<C> {
     pub fn new(cluster: &str, random: fastrand::Rng) -> Self {
         Self {
             world: C::World::new(cluster),
-            cut: Cut::default(),
-            overlay: Overlay::default(),
+            board: Board::default(),
             queue: Queue::default(),
             states: BTreeMap::new(),
             resting: BTreeSet::new(),
@@ -144,12 +139,12 @@ impl<C: Controller> Core<C> {
 
     /// The revision of the cut: 0 before the first list.
     pub fn revision(&self) -> i64 {
-        self.cut.revision()
+        self.board.revision()
     }
 
     /// Whether the cut holds `key`.
     pub fn has(&self, key: &Key) -> bool {
-        self.cut.get(key).is_some()
+        self.board.has_seen(key)
     }
 
     /// How many keys wait to be planned.
@@ -187,11 +182,12 @@ impl<C: Controller> Core<C> {
 
     fn resync(&mut self, revision: i64, entries: Vec<Observation>) {
         // Tasks without a node come last: until then nobody waits for the thousand nodes that are told of before.
+        let moved = self.board.replace(revision, entries);
         let waits = |key: &Key| matches!(key, Key::Task(task) if task.place == Place::Pending);
-        let (waiting, rest): (Vec<Key>, Vec<Key>) =
-            self.cut.replace(revision, entries).into_iter().partition(waits);
-        for key in rest.into_iter().chain(waiting) {
-            self.observe(&key, false);
+        let (waiting, rest): (Vec<CellId>, Vec<CellId>) =
+            moved.into_iter().partition(|id| self.board.key(*id).is_some_and(waits));
+        for id in rest.into_iter().chain(waiting) {
+            self.observe(id, false);
         }
         self.forget_visible();
         for key in self.world.all() {
@@ -200,18 +196,16 @@ impl<C: Controller> Core<C> {
     }
 
     fn changed(&mut self, revision: i64, entries: Vec<Observation>) {
-        for key in self.cut.extend(revision, entries, &self.overlay) {
-            self.observe(&key, true);
+        for id in self.board.extend(revision, entries) {
+            self.observe(id, true);
         }
         self.forget_visible();
     }
 
-    /// Brings the world in line with the cut at `key`, unless an own write lies over it.
-    fn observe(&mut self, key: &Key, is_news: bool) {
-        if self.overlay.has(key) {
-            return;
-        }
-        for plan in self.world.apply(key, self.cut.get(key)) {
+    /// Brings the world in line with the cut, unless an own write lies over it.
+    fn observe(&mut self, id: CellId, is_news: bool) {
+        let Some((key, entry)) = self.board.seen(id) else { return };
+        for plan in self.world.apply(key, entry) {
             if is_news {
                 if let Some(state) = self.states.get_mut(&plan) {
                     state.clear_backoff();
@@ -221,18 +215,16 @@ impl<C: Controller> Core<C> {
                 self.queue.push_late(plan);
             }
         }
+        self.board.leave(id);
     }
 
-    /// Takes own writes that the cut contains by now out of the overlay, and wakes the plans that rested for them.
+    /// Takes away own writes that the cut contains by now, and wakes the plans that rested for them.
     fn forget_visible(&mut self) {
-        let revision = self.cut.revision();
-        for (key, written) in self.overlay.take_visible(revision) {
-            // The world has it already, unless somebody else has written there since.
-            let stamp = |entry: Option<&Entry>| entry.map(|entry| entry.stamp);
-            if stamp(self.cut.get(&key)) != stamp(written.as_ref()) {
-                self.observe(&key, true);
-            }
+        // The world has them already, but for those where somebody else has written since.
+        for id in self.board.take_visible() {
+            self.observe(id, true);
         }
+        let revision = self.board.revision();
         while self.resting.first().is_some_and(|(wanted, _)| *wanted <= revision) {
             let Some((_, plan)) = self.resting.pop_first() else { break };
             if let Some(state) = self.states.get_mut(&plan) {
@@ -255,13 +247,13 @@ impl<C: Controller> Core<C> {
         let Some(InFlight { plan, writes }) = self.in_flight.remove(&id) else { return Vec::new() };
         match answer {
             Answer::Committed { revision } => {
-                for key in self.overlay.confirm(&writes, id, revision) {
-                    self.lay_over(&key);
+                for id in self.board.confirm(&writes, id, revision) {
+                    self.lay_over(id);
                 }
             }
             Answer::Refused { .. } | Answer::Failed => {
-                for key in self.overlay.withdraw(&writes, id) {
-                    self.observe(&key, false);
+                for id in self.board.withdraw(&writes, id) {
+                    self.observe(id, false);
                 }
             }
         }
@@ -278,8 +270,9 @@ impl<C: Controller> Core<C> {
     }
 
     /// Applies an own write to the world.
-    fn lay_over(&mut self, key: &Key) {
-        for plan in self.world.apply(key, self.overlay.entry(key)) {
+    fn lay_over(&mut self, id: CellId) {
+        let Some((key, entry)) = self.board.shown(id) else { return };
+        for plan in self.world.apply(key, entry) {
             self.queue.push(plan);
         }
     }
@@ -304,8 +297,8 @@ impl<C: Controller> Core<C> {
     /// Forgets transactions that were not answered: from here on the cut alone tells what became of them.
     fn abandon_in_flight(&mut self) {
         for (id, InFlight { plan, writes }) in std::mem::take(&mut self.in_flight) {
-            for key in self.overlay.withdraw(&writes, id) {
-                self.observe(&key, false);
+            for id in self.board.withdraw(&writes, id) {
+                self.observe(id, false);
             }
             self.states.remove(&plan);
             self.queue.push(plan);
@@ -313,7 +306,7 @@ impl<C: Controller> Core<C> {
     }
 
     fn may_plan(&self) -> bool {
-        self.cut.revision() > 0 && self.fence.is_some_and(|fence| self.cut.revision() >= fence)
+        self.board.revision() > 0 && self.fence.is_some_and(|fence| self.board.revision() >= fence)
     }
 
     fn plan_all(&mut self, now: Timestamp) -> Vec<(TxnId, Transaction)> {
@@ -330,8 +323,8 @@ impl<C: Controller> Core<C> {
                 }
                 continue;
             }
-            let plan = C::plan(&self.world, &key, Moment { now, cut: self.cut.revision() });
-            tracing::trace!(controller = C::NAME, cut = self.cut.revision(), ?key, ?plan, "planned");
+            let plan = C::plan(&self.world, &key, Moment { now, cut: self.board.revision() });
+            tracing::trace!(controller = C::NAME, cut = self.board.revision(), ?key, ?plan, "planned");
             self.start(now, key, plan, &mut transactions);
         }
         if self.queue.has_ready() {
@@ -352,7 +345,7 @@ impl<C: Controller> Core<C> {
         }
         let wanted: Vec<Transaction> = plan.changes.iter().map(Change::transaction).collect();
         let state = self.states.entry(key.clone()).or_default();
-        if wanted.iter().any(|transaction| self.overlay.leaves_open(transaction)) {
+        if wanted.iter().any(|transaction| self.board.leaves_open(transaction)) {
             self.blocked.insert(key);
             return;
         }
@@ -366,9 +359,9 @@ impl<C: Controller> Core<C> {
         for transaction in wanted {
             self.next_id += 1;
             let id = self.next_id;
-            let writes = self.overlay.put(&transaction, id, &self.cut);
+            let writes = self.board.put(&transaction, id);
             for written in &writes {
-                self.lay_over(written);
+                self.lay_over(*written);
             }
             self.in_flight.insert(id, InFlight { plan: key.clone(), writes });
             transactions.push((id, transaction));

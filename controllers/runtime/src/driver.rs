@@ -3,19 +3,20 @@
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use skep_api::ident::{IdentError, Name};
 use skep_api::key::Key;
 use skep_api::node::Session;
 use skep_api::object::Object;
-use skep_store::{Error, Event, Follow, KeyValue, Outcome, Range, Store, Update, WatchBatch};
+use skep_store::{
+    Answers, Commits, Error, Event, Follow, KeyValue, Outcome, Range, Store, Update, WatchBatch,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Env;
 use crate::controller::Controller;
 use crate::core::{Answer, Core, Input, Observation, Output, TxnId};
 use crate::metrics::Metrics;
-use crate::office::{Change, Office, poll_or_wait};
+use crate::office::{Change, Office};
 use crate::plan::Transaction;
 use crate::table::Stamp;
 use crate::telling::Telling;
@@ -49,7 +50,11 @@ pub enum DriverError {
     Name(#[from] IdentError),
 }
 
-type Answers = Vec<(TxnId, Result<Outcome, Error>)>;
+/// Transactions on their way, with their names in the order in which they were given.
+struct Sent {
+    ids: Vec<TxnId>,
+    commits: Commits,
+}
 
 struct Driver<C: Controller> {
     env: Env,
@@ -59,7 +64,7 @@ struct Driver<C: Controller> {
     telling: Telling,
     metrics: Metrics,
     unsent: Vec<(TxnId, Transaction)>,
-    sent: Option<BoxFuture<'static, Answers>>,
+    sent: Option<Sent>,
     /// An answer was lost: nothing is sent until the leader key has been written again.
     is_settling: bool,
 }
@@ -105,7 +110,7 @@ impl<C: Controller> Driver<C> {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 change = self.office.next() => self.office_changed(change),
-                answers = poll_or_wait(&mut self.sent) => self.answered(answers),
+                answers = next_of(&mut self.sent) => self.answered(answers),
                 update = follow.next() => self.updated(update?),
                 () = self.telling.work() => {}
                 () = sleep_for(wake) => self.handle(Input::Tick),
@@ -115,9 +120,8 @@ impl<C: Controller> Driver<C> {
 
     /// Waits for what is on its way, so that a standby begins with it, and gives leadership back.
     async fn stop(mut self) {
-        if let Some(sent) = self.sent.take()
-            && tokio::time::timeout(STOP_LIMIT, sent).await.is_err()
-        {
+        let answered = async { while self.sent.is_some() && next_of(&mut self.sent).await.is_some() {} };
+        if tokio::time::timeout(STOP_LIMIT, answered).await.is_err() {
             tracing::warn!("stopped before etcd answered");
         }
         if tokio::time::timeout(STOP_LIMIT, self.office.resign()).await.is_err() {
@@ -195,20 +199,22 @@ impl<C: Controller> Driver<C> {
             self.handle(Input::Answered(unwritable));
         }
         let fence = [skep_store::Guard::modified(self.office.key().clone(), fence)];
-        let store = self.store.clone();
         self.metrics.sent(txns.len());
-        self.sent = Some(Box::pin(async move {
-            let answers = store.commit_all(&fence, txns).await;
-            ids.into_iter().zip(answers).collect()
-        }));
+        self.sent = Some(Sent { ids, commits: self.store.commits(&fence, txns) });
     }
 
-    fn answered(&mut self, answers: Answers) {
-        self.sent = None;
+    /// Some of what was sent is answered, or all of it was.
+    fn answered(&mut self, answers: Option<Answers>) {
+        let Some(answers) = answers else {
+            self.sent = None;
+            return;
+        };
+        let ids = self.sent.as_ref().map_or(&[][..], |sent| &sent.ids);
         let mut found = None;
         let mut is_ambiguous = false;
         let mut known = Vec::with_capacity(answers.len());
-        for (id, result) in answers {
+        for (index, result) in answers {
+            let Some(id) = ids.get(index).copied() else { continue };
             let answer = match result {
                 Ok(Outcome::Committed { revision }) => Answer::Committed { revision },
                 Ok(Outcome::Refused { revision, failed }) => {
@@ -232,10 +238,18 @@ impl<C: Controller> Driver<C> {
         if let Some((_, kv)) = found {
             let change = self.office.refused(kv.as_ref());
             self.office_changed(change);
-        } else if is_ambiguous {
+        } else if is_ambiguous && !self.is_settling {
             self.is_settling = true;
             self.office.settle();
         }
+    }
+}
+
+/// What is answered next; nothing once all is. Waits for ever if nothing was sent.
+async fn next_of(sent: &mut Option<Sent>) -> Option<Answers> {
+    match sent {
+        Some(sent) => sent.commits.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -227,7 +227,7 @@ impl Office {
 }
 
 /// Polls what is there; waits for ever for what is not.
-pub(crate) async fn poll_or_wait<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+async fn poll_or_wait<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,
