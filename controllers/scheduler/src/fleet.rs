@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, btree_set};
 
 use skep_api::ident::{NodeId, Uid};
+use skep_api::task::Task;
 use skep_api::time::Timestamp;
+use skep_runtime::table::Versioned;
 
 use crate::demands::Demands;
 use crate::faults::{Avoided, Faults};
@@ -170,6 +172,13 @@ impl Fleet {
             self.numbers.remove(&NodeNumber::id(&node.id));
             self.vacant.extend(u32::try_from(number.place()));
         }
+    }
+
+    /// Gives the task `id` on `node` new revisions if it is known as it is, value and all; returns whether it is.
+    pub(crate) fn stamp_task(&mut self, node: &NodeId, id: &TaskId, task: &Versioned<Task>) -> bool {
+        let place = self.number(node).map(NodeNumber::place);
+        let node = place.and_then(|place| self.nodes.get_mut(place)).and_then(Option::as_mut);
+        node.is_some_and(|node| node.ledger.stamp(id, task))
     }
 
     /// Changes what is known of the task `id` on `node`. Returns whether something was set free.

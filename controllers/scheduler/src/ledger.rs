@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use skep_api::ident::TaskName;
 use skep_api::task::{Task, TaskState};
+use skep_runtime::table::Versioned;
 
 use crate::demands::Demands;
 use crate::load::{HostPort, Load};
@@ -91,27 +92,27 @@ impl Ledger {
     /// Changes what is known of `id`, and with it what `id` holds.
     pub(crate) fn edit(&mut self, id: &TaskId, demands: &Demands, edit: impl FnOnce(&mut Record)) -> Edited {
         let active_before = self.load.active;
-        let record = self.records.entry(id.clone()).or_default();
+        // An identifier is copied only for a task that is new here.
+        let record = match self.records.get_mut(id) {
+            Some(record) => record,
+            None => self.records.entry(id.clone()).or_default(),
+        };
         let old = record.task.as_ref().map(|task| Arc::clone(&task.value));
         let (end_before, calm_before) = (record.end(), record.calm());
+        let was_evicted = record.eviction.is_some();
         edit(record);
         let (end_now, calm_now) = (record.end(), record.calm());
         if let (None, Some(task)) = (&record.share, &record.task) {
             record.share = demands.of(task).cloned();
         }
-        let new = record.held(id);
-        let is_held_otherwise = new != record.holding;
         let (was_there, is_there) = (old.is_some(), record.task.is_some());
         let task = record.task.as_ref().map(|task| Arc::clone(&task.value)).or(old);
         let (is_empty, is_evicted) = (record.is_empty(), record.eviction.is_some());
-        if is_evicted {
+        let is_freed = self.hold_as_known(id);
+        if is_evicted && !was_evicted {
             self.evicted.insert(id.clone());
-        } else {
+        } else if was_evicted && !is_evicted {
             self.evicted.remove(id);
-        }
-        let is_freed = is_held_otherwise && self.release(id);
-        if let Some(new) = new.filter(|_| is_held_otherwise) {
-            self.hold(id, new);
         }
         if is_empty {
             self.records.remove(id);
@@ -129,6 +130,41 @@ impl Ledger {
             end_now,
             is_freed,
         }
+    }
+
+    /// Gives `task` new revisions if it is known as it is, value and all; returns whether it is.
+    pub(crate) fn stamp(&mut self, id: &TaskId, task: &Versioned<Task>) -> bool {
+        let record = self.records.get_mut(id).filter(|record| !record.is_damaged);
+        let known = record.and_then(|record| record.task.as_mut());
+        let Some(known) = known.filter(|known| Arc::ptr_eq(&known.value, &task.value)) else { return false };
+        known.stamp = task.stamp;
+        true
+    }
+
+    /// Makes `id` hold what is known of it; returns whether it held something else before.
+    fn hold_as_known(&mut self, id: &TaskId) -> bool {
+        let Some(record) = self.records.get_mut(id) else { return false };
+        let new = record.held(id);
+        if new == record.holding {
+            return false;
+        }
+        let stands_alone =
+            |holding: &Option<Holding>| holding.as_ref().is_none_or(|holding| holding.beside.is_none());
+        if self.staged.contains_key(id) || !stands_alone(&new) || !stands_alone(&record.holding) {
+            let is_freed = self.release(id);
+            if let Some(new) = new {
+                self.hold(id, new);
+            }
+            return is_freed;
+        }
+        let old = std::mem::replace(&mut record.holding, new);
+        if let Some(old) = &old {
+            self.load.subtract(&old.load);
+        }
+        if let Some(new) = &record.holding {
+            self.load.add(&new.load);
+        }
+        old.is_some()
     }
 
     /// What a new task with the load `load` would take in addition, if it were staged beside `beside`.

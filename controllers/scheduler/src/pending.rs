@@ -75,15 +75,20 @@ impl Waiter {
 }
 
 impl Pending {
-    /// Sets the spec of a pending task; returns the groups that this touches.
-    pub(crate) fn set_task(&mut self, key: &TaskRef, new: Option<Versioned<Task>>) -> Vec<Group> {
+    /// Sets the spec of a pending task; returns the groups that this touches, and the task as it waited before.
+    pub(crate) fn set_task(
+        &mut self,
+        key: &TaskRef,
+        new: Option<Versioned<Task>>,
+    ) -> (Vec<Group>, Option<Versioned<Task>>) {
         let id = TaskId::of(key);
-        let mut touched = Vec::new();
+        let (mut touched, mut old) = (Vec::new(), None);
         if let Some(group) = self.index.remove(&id) {
-            if let Some(waiter) = self.take(&group, &id)
-                && waiter.said.is_something()
-            {
-                self.strays.insert(id.clone(), waiter.said);
+            if let Some(waiter) = self.take(&group, &id) {
+                if waiter.said.is_something() {
+                    self.strays.insert(id.clone(), waiter.said);
+                }
+                old = Some(waiter.task);
             }
             touched.push(group);
         }
@@ -104,7 +109,7 @@ impl Pending {
         }
         touched.dedup();
         touched.retain(|group| self.groups.has(group));
-        touched
+        (touched, old)
     }
 
     fn take(&mut self, group: &Group, id: &TaskId) -> Option<Waiter> {

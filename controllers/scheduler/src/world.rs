@@ -188,7 +188,10 @@ impl SchedulerWorld {
 
     /// The service of the task `id` on `node`, and as how many it counts there; nothing while no service has an affinity.
     fn presence(&self, node: &NodeId, id: &TaskId) -> Option<(ServiceRef, u32)> {
-        let (_, node) = self.fleet.find(node).filter(|_| self.rules.has_affinity())?;
+        if !self.rules.has_affinity() {
+            return None;
+        }
+        let (_, node) = self.fleet.find(node)?;
         let record = node.ledger.record(id)?;
         let active = record.holding.as_ref().map_or(0, |holding| holding.load.active);
         Some((record.task.as_ref()?.service.clone(), active))
@@ -201,14 +204,15 @@ impl SchedulerWorld {
     }
 
     fn set_pending(&mut self, at: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
-        if let Some(old) = self.pending.waiter(at) {
-            self.fleet.succession.remove(at, &old.task);
-        }
         let new = typed::<Task>(entry);
+        let (groups, old) = self.pending.set_task(at, new.clone());
+        if let Some(old) = old {
+            self.fleet.succession.remove(at, &old);
+        }
         if let Some(task) = &new {
             self.fleet.succession.add(at, task);
         }
-        waiting(self.pending.set_task(at, new))
+        waiting(groups)
     }
 
     fn set_pending_status(&mut self, at: &TaskRef, entry: Option<&Entry>) -> Vec<Subject> {
@@ -237,6 +241,10 @@ impl SchedulerWorld {
             return self.edit_task(node, at, |record| record.is_damaged = true);
         }
         let new = typed::<Task>(entry);
+        // Of an own placement only the revision is news, once it is known.
+        if new.as_ref().is_some_and(|task| self.fleet.stamp_task(node, &TaskId::of(at), task)) {
+            return Vec::new();
+        }
         if let Some(task) = new.as_ref().filter(|task| self.demands.of(task).is_none()) {
             self.unaccounted.insert(Group::of(task));
         }
@@ -282,9 +290,10 @@ impl SchedulerWorld {
             touched.extend(self.wake_companions(service));
         }
         let there = self.fleet.find(node).map(|(_, node)| node);
-        let service = there.and_then(|node| node.ledger.record(&id)?.task.as_ref()).map(|task| &task.uid);
+        let record = there.and_then(|node| node.ledger.record(&id));
+        let service = record.and_then(|record| record.task.as_ref()).map(|task| &task.uid);
         touched.extend(service.and_then(|uid| self.idle(uid)));
-        let ended = there.and_then(|node| node.ledger.record(&id)).filter(|record| record.end().is_some());
+        let ended = record.filter(|record| record.end().is_some());
         touched.extend(ended.and_then(|record| self.home_of_moved(record)));
         let judged = there.filter(|node| evict::concerns(&self.rules, node, &id));
         touched.extend(judged.map(|_| Subject::Placed(node.clone())));

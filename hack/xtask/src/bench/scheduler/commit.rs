@@ -1,5 +1,8 @@
 //! The way to etcd: the production driver with the real client, over an etcd in this process. All of it on one thread, as
 //! SwarmKit's figures are of one core: decisions, encoding, packing, the client, the server, and the watch that tells of them.
+//!
+//! SwarmKit's store lies in the process that schedules. So the scheduler here is a standby that has read the cluster, and
+//! the clock starts when it leads; how long reading takes is another bench's matter.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +11,9 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use skep_api::ident::Uid;
 use skep_api::key::{Key, Place, prefix};
+use skep_api::node::Session;
 use skep_runtime::clock::Env;
+use skep_runtime::controller::Controller as _;
 use skep_runtime::driver::{self, DriverConfig};
 use skep_runtime::metrics::Metrics;
 use skep_scheduler::Scheduler;
@@ -16,7 +21,7 @@ use skep_store::fake::{FakeEtcd, Fault, Network};
 use skep_store::{Config, Put, Range, Store, Txn};
 use tokio_util::sync::CancellationToken;
 
-use super::field::{Field, Item};
+use super::field::{Field, Item, at};
 use super::shape::{Shape, Variant};
 use crate::bench::measure::{clock, per_second};
 
@@ -29,12 +34,19 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Random numbers are the same in each run.
 const SEED: u64 = 7;
 
-/// Notes when the first transaction was answered, which is the one by which leadership is won, and when the last.
+/// Notes when the scheduler could lead, how many transactions were answered since, and when the last.
 #[derive(Default)]
 struct Meter {
     transactions: AtomicU64,
-    first: Mutex<Option<Instant>>,
+    begin: Mutex<Option<Instant>>,
     last: Mutex<Option<Instant>>,
+}
+
+impl Meter {
+    fn begin(&self) {
+        self.transactions.store(0, Ordering::Relaxed);
+        note(&self.begin);
+    }
 }
 
 /// The network of the driver: without fault, with a meter.
@@ -43,14 +55,15 @@ struct Metered(Arc<Meter>);
 impl Network for Metered {
     fn reply(&self, method: &str) -> BoxFuture<'static, Result<(), Fault>> {
         if method == "/etcdserverpb.KV/Txn" {
-            let now = Some(clock());
-            if self.0.transactions.fetch_add(1, Ordering::Relaxed) == 0 {
-                *self.0.first.lock().unwrap_or_else(PoisonError::into_inner) = now;
-            }
-            *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            self.0.transactions.fetch_add(1, Ordering::Relaxed);
+            note(&self.0.last);
         }
         Box::pin(std::future::ready(Ok(())))
     }
+}
+
+fn note(instant: &Mutex<Option<Instant>>) {
+    *instant.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock());
 }
 
 /// Places the tasks of `shape`, from leadership to the last commit; tells each figure by its name.
@@ -67,18 +80,21 @@ pub(super) fn measure(
         let meter = Arc::new(Meter::default());
         place(&etcd, shape, &meter).await?;
         let at = |instant: &Mutex<Option<Instant>>| *instant.lock().unwrap_or_else(PoisonError::into_inner);
-        let (Some(first), Some(last)) = (at(&meter.first), at(&meter.last)) else {
+        let (Some(begin), Some(last)) = (at(&meter.begin), at(&meter.last)) else {
             return Err("nothing was written".to_owned());
         };
-        tell("committed".to_owned(), per_second(shape.tasks, last - first));
+        tell("committed".to_owned(), per_second(shape.tasks, last - begin));
         let transactions = meter.transactions.load(Ordering::Relaxed);
         tell("transactions".to_owned(), u32::try_from(transactions).unwrap_or(u32::MAX).into());
         Ok(())
     })
 }
 
-/// Runs the scheduler until every task is placed.
+/// Runs the scheduler until every task is placed: first as a standby, then as the leader.
 async fn place(etcd: &FakeEtcd, shape: Shape, meter: &Arc<Meter>) -> Result<(), String> {
+    let other = connect(etcd).await?;
+    let leader = Key::Leader(Scheduler::NAME.parse().map_err(|_| "not a name")?);
+    put(&other, std::iter::once((leader.clone(), session().into()))).await?;
     let channel = etcd.channel(Arc::new(Metered(Arc::clone(meter))));
     let store = Store::over(channel, config()).await.map_err(|error| error.to_string())?;
     let metrics = Metrics::default();
@@ -91,22 +107,35 @@ async fn place(etcd: &FakeEtcd, shape: Shape, meter: &Arc<Meter>) -> Result<(), 
     );
     let tasks = u64::try_from(shape.tasks).unwrap_or(u64::MAX);
     let done = async {
-        let begin = clock();
-        while metrics.committed() < tasks {
-            if begin.elapsed() > LIMIT {
-                return Err(format!("only {} of {tasks} tasks were placed", metrics.committed()));
-            }
-            tokio::time::sleep(EVERY).await;
-        }
+        until(|| metrics.is_synced()).await.ok_or("the cluster was not read")?;
+        meter.begin();
+        other.commit(&Txn::new().delete(leader)).await.map_err(|error| error.to_string())?;
+        let placed = until(|| metrics.committed() >= tasks).await;
         shutdown.cancel();
-        Ok(())
+        placed.ok_or_else(|| format!("only {} of {tasks} tasks were placed", metrics.committed()))
     };
     let (ended, done) = futures::future::join(driver, done).await;
     done?;
     ended.map_err(|error| error.to_string())?;
-    let store = connect(etcd).await?;
-    let left = list(&store, &prefix::tasks_at(&Place::Pending)).await?;
+    let left = list(&other, &prefix::tasks_at(&Place::Pending)).await?;
     if left.is_empty() { Ok(()) } else { Err(format!("{} tasks were not placed", left.len())) }
+}
+
+/// Waits until `holds`; nothing if that takes too long.
+async fn until(holds: impl Fn() -> bool) -> Option<()> {
+    let begin = clock();
+    while !holds() {
+        if begin.elapsed() > LIMIT {
+            return None;
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+    Some(())
+}
+
+/// Of the leader that is there first.
+fn session() -> Session {
+    Session { holder: "other:1".to_owned(), since: at() }
 }
 
 /// Puts a cluster with pending tasks into `etcd`.
