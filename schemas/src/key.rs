@@ -11,6 +11,9 @@ pub const ROOT: &str = "/skep/";
 /// What controllers watch with one watch: revisions, sessions, specs, statuses, as one range `[start, end)`.
 pub const CONTROLLER_RANGE: (&str, &str) = ("/skep/revisions/", "/skep/status0");
 
+/// The most segments that a key has after [`ROOT`].
+const SEGMENTS_MAX: usize = 5;
+
 /// What kind of thing an object is. The kinds of networking, storage and git come with their controllers.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
@@ -236,8 +239,12 @@ impl Key {
 
     /// The key that `text` is, or `None` if this version of Skep knows no such key.
     pub fn parse(text: &str) -> Option<Self> {
-        let segments: Vec<&str> = text.strip_prefix(ROOT)?.split('/').collect();
-        Some(match segments.as_slice() {
+        let (mut segments, mut count) = ([""; SEGMENTS_MAX], 0);
+        for segment in text.strip_prefix(ROOT)?.split('/') {
+            *segments.get_mut(count)? = segment;
+            count += 1;
+        }
+        Some(match segments.get(..count)? {
             ["meta", "cluster"] => Self::ClusterId,
             ["meta", "incarnation"] => Self::Incarnation,
             ["meta", "format"] => Self::Format,

@@ -328,7 +328,7 @@ impl<C: Controller> Core<C> {
             self.start(now, key, plan, &mut transactions);
         }
         if self.queue.has_ready() {
-            self.queue.wake_me_at(now.after(Span::from_millis(1)));
+            self.queue.wake_me_at(now);
         }
         transactions
     }

@@ -24,7 +24,7 @@ use crate::telling::Telling;
 /// How long a stopping controller waits for what it has sent.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How many transactions are sent at a time; the rest waits for their answers.
-const COMMITS_MAX: usize = 2_000;
+const COMMITS_MAX: usize = 4_000;
 /// What tells a controller's own randomness from other parts of the process.
 const PURPOSE_CORE: u64 = 1;
 
@@ -278,6 +278,8 @@ fn observed_event(event: Event) -> Observation {
 
 async fn sleep_for(duration: Option<Duration>) {
     match duration {
+        // The timer's resolution is a millisecond: what is due already only lets others go first.
+        Some(Duration::ZERO) => tokio::task::yield_now().await,
         Some(duration) => tokio::time::sleep(duration).await,
         None => std::future::pending().await,
     }

@@ -242,7 +242,8 @@ impl SchedulerWorld {
         }
         let new = typed::<Task>(entry);
         // Of an own placement only the revision is news, once it is known.
-        if new.as_ref().is_some_and(|task| self.fleet.stamp_task(node, &TaskId::of(at), task)) {
+        let known = new.as_ref().filter(|task| task.stamp.modified > 0);
+        if known.is_some_and(|task| self.fleet.stamp_task(node, &TaskId::of(at), task)) {
             return Vec::new();
         }
         if let Some(task) = new.as_ref().filter(|task| self.demands.of(task).is_none()) {

@@ -1,5 +1,7 @@
 //! Transactions with their keys as numbers: a key is hashed and written out once, however many transactions name it.
 
+use std::fmt::Write;
+
 use bytes::Bytes;
 use hashbrown::HashMap;
 use skep_api::key::Key;
@@ -10,6 +12,9 @@ use crate::txn::{Expect, Guard, TXN_MAX_BYTES, TXN_MAX_OPS, Txn, VALUE_MAX_BYTES
 
 /// What an operation or a comparison takes besides its key and value, in bytes; more than protobuf's framing.
 const OP_OVERHEAD_BYTES: usize = 48;
+
+/// What the text of most keys fits in.
+const KEY_BYTES: usize = 96;
 
 /// The number of a key among [`Keys`].
 pub(crate) type KeyNumber = usize;
@@ -47,7 +52,10 @@ impl Keys {
     fn number(&mut self, key: Key) -> KeyNumber {
         let next = self.all.len();
         *self.numbers.entry(key).or_insert_with_key(|key| {
-            self.all.push((key.clone(), key.to_string()));
+            let mut text = String::with_capacity(KEY_BYTES);
+            // Writing to a string does not fail.
+            let _ = write!(text, "{key}");
+            self.all.push((key.clone(), text));
             next
         })
     }

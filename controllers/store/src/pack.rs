@@ -1,5 +1,5 @@
 //! Which transactions are sent as one: packs of one wave touch disjoint keys, so they may be sent in any order, and waves
-//! follow each other.
+//! follow each other. Within a wave, those that compare the same key are put together, so that it is compared once.
 
 use crate::member::{KeyNumber, Keys, Member};
 use crate::txn::{Expect, TXN_MAX_OPS};
@@ -45,6 +45,8 @@ struct Use {
     expected: Option<Expect>,
     others: Vec<Expect>,
     is_written: bool,
+    /// How many of those that do not have to wait compare it.
+    comparers: usize,
     /// The last pack that compares it.
     pack: Option<usize>,
 }
@@ -100,6 +102,12 @@ impl Wave<'_> {
         member.written().for_each(|key| self.of(key).is_written = true);
     }
 
+    /// The key that `member` compares with the fewest others: all compare the leader's key, and nobody else its own.
+    fn bond(&mut self, member: &Member) -> Option<KeyNumber> {
+        let shared = member.guards.iter().map(|(key, _)| (self.of(*key).comparers, *key));
+        shared.filter(|(comparers, _)| *comparers > 1).min().map(|(_, key)| key)
+    }
+
     /// Adds `member` to the last pack, or to a new one if that is full.
     fn pack(&mut self, member: Member) {
         let mut burden = self.burden(&member);
@@ -140,15 +148,21 @@ impl Wave<'_> {
 /// Packs that may be sent in any order, and what has to wait for their answers.
 pub(crate) fn plan_wave(keys: &Keys, waiting: Vec<Member>) -> (Vec<Pack>, Vec<Member>) {
     let mut wave = Wave { keys, uses: Vec::new(), packs: Vec::new() };
-    let mut later = Vec::new();
+    let (mut ready, mut later) = (Vec::with_capacity(waiting.len()), Vec::new());
     for member in waiting {
         let has_to_wait = wave.has_to_wait(&member);
         wave.remember(&member);
         if has_to_wait {
             later.push(member);
-        } else {
-            wave.pack(member);
+            continue;
         }
+        member.guards.iter().for_each(|(key, _)| wave.of(*key).comparers += 1);
+        ready.push(member);
+    }
+    // Stable: those without a bond, and those with the same, stay in their order.
+    ready.sort_by_cached_key(|member| wave.bond(member));
+    for member in ready {
+        wave.pack(member);
     }
     (wave.packs, later)
 }
@@ -209,6 +223,14 @@ mod tests {
             (vec![vec![0]], vec![1]),
             "guards that contradict each other"
         );
+    }
+
+    #[test]
+    fn those_that_compare_the_same_key_are_sent_together() {
+        let on = |node: u64| Guard::modified(task(1000 + node), 7);
+        let txns = (0..120).map(|number| put(number).guard(on(number % 60)).guard(on(60 + number % 60)));
+        let (packs, _) = plan(txns.collect());
+        assert_eq!(packs.iter().map(|pack| pack.members.len()).collect::<Vec<_>>(), [64, 56]);
     }
 
     #[test]

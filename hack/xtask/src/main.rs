@@ -7,6 +7,12 @@ mod tidy;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// As in the program that is measured.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 const HELP: &str = "\
 cargo xtask NAME
 

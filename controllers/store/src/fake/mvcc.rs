@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use etcd_client::proto::{PbEvent, PbKeyValue};
+use hashbrown::HashMap;
 
 /// A key as etcd sees it.
 pub(crate) type Bytes = Vec<u8>;
@@ -47,8 +48,8 @@ struct Version {
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
     events: Vec<PbEvent>,
-    /// The last event of each key.
-    last: BTreeMap<Vec<u8>, usize>,
+    /// The last event of each key; looked up and never walked.
+    last: HashMap<Vec<u8>, usize>,
 }
 
 impl Span {

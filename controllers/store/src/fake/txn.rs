@@ -1,12 +1,12 @@
 //! Transactions of the fake: comparisons, branches, and the checks that etcd makes before either.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
 use etcd_client::proto::{
     PbCompare, PbKeyValue, PbResponseHeader, PbResponseOp, PbTargetUnion, PbTxnOpRequest, PbTxnOpResponse,
     PbTxnRequest, PbTxnRequestOp, PbTxnResponse,
 };
+use hashbrown::HashSet;
 use skep_api::key::Key;
 use tonic::Status;
 
@@ -43,8 +43,8 @@ fn check_op(op: &PbTxnRequestOp) -> Result<(), Status> {
 
 /// A key may be put once, and not be deleted by the same branch; etcd overlooks deletions without an end here.
 fn check_duplicates(branch: &[PbTxnRequestOp]) -> Result<(), Status> {
-    let mut puts = BTreeSet::new();
-    let (mut deletes, mut ranges) = (BTreeSet::new(), Vec::new());
+    let mut puts = HashSet::new();
+    let (mut deletes, mut ranges) = (HashSet::new(), Vec::new());
     for op in branch {
         match &op.request {
             Some(PbTxnOpRequest::RequestPut(put)) if !puts.insert(put.key.as_slice()) => {
