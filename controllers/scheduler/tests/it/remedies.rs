@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use skep_api::ident::NodeId;
 use skep_api::key::{Key, ServiceRef};
 use skep_api::node::{Availability, Generic, NodeSpec, NodeState, Plugins};
 use skep_api::object::Object;
@@ -14,12 +15,15 @@ use skep_api::task::{Remedy, RemedyStep};
 use crate::cluster::*;
 use crate::fitting::{named, tell};
 
+/// A core, in its thousand-millionths.
+const CORE: u64 = 1_000_000_000;
 const DOUBTFUL: &str = "no node is missing";
 
 /// A node of a random cluster.
 #[derive(Debug, Clone)]
 struct Machine {
     memory: u64,
+    cpus: u64,
     availability: Availability,
     state: NodeState,
     zone: Option<&'static str>,
@@ -34,6 +38,7 @@ struct Machine {
 #[derive(Debug, Clone)]
 struct Wish {
     memory: u64,
+    cpus: u64,
     gpus: u64,
     task: &'static str,
     rest: &'static str,
@@ -51,9 +56,11 @@ fn machine() -> impl Strategy<Value = Machine> {
     let zone = prop::sample::select(vec![None, Some("a"), Some("b"), Some("c")]);
     let guests = prop::sample::subsequence(vec!["db", "tcp", "web"], 0..=3);
     let flags = (any::<bool>(), any::<bool>());
-    (prop::sample::select(vec![5_u64, 30, 100]), availability, state, zone, flags, 0..3_u64, guests).prop_map(
-        |(memory, availability, state, zone, (is_arm, has_driver), gpus, guests)| Machine {
+    let capacity = (prop::sample::select(vec![5_u64, 30, 100]), prop::sample::select(vec![1_u64, 4, 8]));
+    (capacity, availability, state, zone, flags, 0..3_u64, guests).prop_map(
+        |((memory, cpus), availability, state, zone, (is_arm, has_driver), gpus, guests)| Machine {
             memory,
+            cpus,
             availability,
             state,
             zone,
@@ -90,9 +97,11 @@ fn wish() -> impl Strategy<Value = Wish> {
     let rest = prop::sample::select(vec!["", port, ", volumes: {v: {node: n2}}"]);
     let platforms = prop::sample::select(vec!["", ", platforms: [{architecture: amd64}]"]);
     let flags = (platforms, 0..2_u32);
-    (prop::sample::select(vec![0_u64, 20, 120]), 0..3_u64, task, rest, constraints, affinity, flags).prop_map(
-        |(memory, gpus, task, rest, constraints, affinity, (platforms, limit))| Wish {
+    let reserved = (prop::sample::select(vec![0_u64, 20, 120]), prop::sample::select(vec![0_u64, 0, 2, 16]));
+    (reserved, 0..3_u64, task, rest, constraints, affinity, flags).prop_map(
+        |((memory, cpus), gpus, task, rest, constraints, affinity, (platforms, limit))| Wish {
             memory,
+            cpus,
             gpus,
             task,
             rest,
@@ -108,8 +117,8 @@ fn wish() -> impl Strategy<Value = Wish> {
 fn build(machines: &[Machine], wish: &Wish) -> Cluster {
     let mut cluster = cluster();
     let resources = format!(
-        ", resources: {{reservations: {{memory: {}Mi, generic: {{GPU: {}}}}}}}",
-        wish.memory, wish.gpus
+        ", resources: {{reservations: {{memory: {}Mi, cpus: {}, generic: {{GPU: {}}}}}}}",
+        wish.memory, wish.cpus, wish.gpus
     );
     add_revision(&mut cluster, "web", 1, &format!("{resources}{}", wish.task), wish.rest);
     add_revision(&mut cluster, "db", 1, "", "");
@@ -122,6 +131,7 @@ fn build(machines: &[Machine], wish: &Wish) -> Cluster {
         add_node_with(&mut cluster, number, machine.memory, spec);
         set_report(&mut cluster, number, machine.memory, if machine.is_arm { "arm64" } else { "amd64" });
         tell(&mut cluster, number, |report| {
+            report.capacity.cpus = Cpus::from_nanos(machine.cpus * CORE);
             report.generic = [("GPU".to_owned(), Generic::Count(machine.gpus))].into();
             let volume = if machine.has_driver { "nfs" } else { "local" };
             report.plugins = Plugins { volume: [volume.to_owned()].into(), ..Plugins::default() };
@@ -175,7 +185,7 @@ fn edit_placement(cluster: &mut Cluster, of: &ServiceRef, edit: impl FnOnce(&mut
 
 /// Does what people are told to do.
 fn apply(cluster: &mut Cluster, step: &RemedyStep) {
-    let number = |node: &skep_api::ident::NodeId| (1..9).find(|number| node_id(*number) == *node).unwrap();
+    let number = |node: &NodeId| (1..9).find(|number| node_id(*number) == *node).unwrap();
     let web = service("web");
     match step {
         RemedyStep::Activate { node } => {
@@ -238,6 +248,8 @@ fn single_steps(machines: &[Machine], wish: &Wish) -> Vec<RemedyStep> {
     let install = |node| RemedyStep::Install { node, kind: "volume".to_owned(), name: "nfs".to_owned() };
     let mut steps: Vec<RemedyStep> = ids().map(|node| RemedyStep::Activate { node }).collect();
     steps.extend(ids().map(|node| RemedyStep::Revive { node }));
+    let all = Cpus::from_nanos(1_000 * CORE);
+    steps.extend(ids().map(|node| RemedyStep::FreeCpus { node, cpus: all }));
     steps.extend(ids().map(|node| RemedyStep::FreeMemory { node, memory: big }));
     steps.extend(ids().map(|node| RemedyStep::FreeGeneric { node, kind: kind(), count: 1 << 30 }));
     steps.extend(ids().map(install));
@@ -298,16 +310,38 @@ fn check(machines: &[Machine], wish: &Wish) {
         }
     }
     // One byte, one of a kind, or one task less is not enough anywhere.
-    let less = match &remedy.steps[..] {
-        [RemedyStep::FreeMemory { memory, .. }] => Some(memory.as_bytes() - 1),
-        _ => None,
-    };
-    for number in less.iter().flat_map(|_| 1..=machines.len() as u64) {
+    let [only] = &remedy.steps[..] else { return };
+    for step in (1..=machines.len() as u64).filter_map(|number| a_little_less(only, node_id(number))) {
         let mut cluster = build(machines, wish);
-        let memory = Memory::from_bytes(less.unwrap());
-        apply(&mut cluster, &RemedyStep::FreeMemory { node: node_id(number), memory });
+        apply(&mut cluster, &step);
         cluster.settle();
-        assert!(!is_placed(&cluster), "less would do on node {number}");
+        assert!(!is_placed(&cluster), "{step:?} would do as well as {only:?}");
+    }
+}
+
+/// The same as `step` on `node`, but for the smallest amount that counts; nothing if it has no amount.
+fn a_little_less(step: &RemedyStep, node: NodeId) -> Option<RemedyStep> {
+    match step {
+        RemedyStep::FreeCpus { cpus, .. } => {
+            Some(RemedyStep::FreeCpus { node, cpus: Cpus::from_nanos(cpus.as_nanos() - 1) })
+        }
+        RemedyStep::FreeMemory { memory, .. } => {
+            Some(RemedyStep::FreeMemory { node, memory: Memory::from_bytes(memory.as_bytes() - 1) })
+        }
+        RemedyStep::FreeGeneric { kind, count, .. } => {
+            Some(RemedyStep::FreeGeneric { node, kind: kind.clone(), count: count - 1 })
+        }
+        RemedyStep::RaiseMaxReplicas { to } => Some(RemedyStep::RaiseMaxReplicas { to: to - 1 }),
+        RemedyStep::Activate { .. }
+        | RemedyStep::Revive { .. }
+        | RemedyStep::Install { .. }
+        | RemedyStep::Label { .. }
+        | RemedyStep::Unlabel { .. }
+        | RemedyStep::Relax { .. }
+        | RemedyStep::Port { .. }
+        | RemedyStep::FreePort { .. }
+        | RemedyStep::MoveVolume { .. }
+        | RemedyStep::DropAffinity { .. } => None,
     }
 }
 

@@ -15,7 +15,7 @@ use shape::{LARGEST, SHAPES, SWARMKIT, Shape, SwarmKit, VARIANTS, VARIED, Varian
 
 /// How often each shape is planned, and how often it is committed as well.
 const RUNS_PLANNED: usize = 5;
-const RUNS_COMMITTED: usize = 3;
+const RUNS_COMMITTED: usize = 5;
 const RUNS_WAKE: usize = 3;
 /// Clusters of which a tenth of the other is compared: work should follow the change, and not the cluster.
 const WAKE_LARGE: Shape = Shape { nodes: 10_000, tasks: 100_000, services: 100 };
