@@ -300,3 +300,86 @@ impl Board {
 fn decode(key: &Key, value: &[u8], stamp: Stamp) -> Entry {
     Entry { value: Object::decode(key, value).map_err(Arc::new), stamp }
 }
+
+#[cfg(test)]
+mod tests {
+    use skep_api::ident::NodeId;
+    use skep_api::node::NodeStatus;
+
+    use super::*;
+
+    fn key(number: u64) -> Key {
+        Key::NodeStatus(NodeId::from_random(number))
+    }
+
+    fn seen(number: u64, revision: i64) -> Observation {
+        seen_again(number, revision, revision)
+    }
+
+    fn seen_again(number: u64, created: i64, modified: i64) -> Observation {
+        let object = Object::from(NodeStatus::default());
+        let value = object.encode(&key(number)).unwrap().into();
+        Observation { key: key(number).to_string(), value: Some((value, Stamp { created, modified })) }
+    }
+
+    fn gone(number: u64) -> Observation {
+        Observation { key: key(number).to_string(), value: None }
+    }
+
+    fn write(number: u64) -> Transaction {
+        Transaction::new().put(key(number), NodeStatus::default())
+    }
+
+    #[test]
+    fn an_own_write_lies_over_what_is_seen_until_that_contains_it() {
+        let mut board = Board::default();
+        board.extend(5, vec![seen(1, 5)]);
+        let written = board.put(&write(1), 1);
+        assert!(board.leaves_open(&write(1)), "its revision is not known");
+        assert_eq!(board.confirm(&written, 1, 7), written);
+        assert!(!board.leaves_open(&write(1)));
+        board.extend(6, vec![gone(1)]);
+        assert!(board.take_visible().is_empty() && board.seen(written[0]).is_none(), "the cut is behind");
+        assert!(board.shown(written[0]).is_some_and(|(_, entry)| entry.is_some()));
+        board.extend(7, vec![seen_again(1, 5, 7)]);
+        assert!(board.take_visible().is_empty(), "the cut shows what was written");
+        assert!(board.has_seen(&key(1)) && board.seen(written[0]).is_some());
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_since_is_brought_up_again() {
+        let mut board = Board::default();
+        let written = board.put(&write(1), 1);
+        board.confirm(&written, 1, 7);
+        board.extend(8, vec![seen(1, 8)]);
+        assert_eq!(board.take_visible(), written);
+        let written = board.put(&write(1), 2);
+        board.confirm(&written, 2, 9);
+        board.extend(10, vec![gone(1)]);
+        assert_eq!(board.take_visible(), written);
+    }
+
+    #[test]
+    fn a_cell_that_was_left_is_anothers_and_late_answers_do_not_touch_it() {
+        let mut board = Board::default();
+        let first = board.put(&write(1), 1);
+        assert_eq!(board.withdraw(&first, 1), first);
+        board.leave(first[0]);
+        let second = board.put(&write(2), 2);
+        assert_eq!(first, second, "the place is used again");
+        assert!(board.confirm(&first, 1, 7).is_empty() && board.withdraw(&first, 1).is_empty());
+        assert!(board.leaves_open(&write(2)) && !board.leaves_open(&write(1)));
+        assert_eq!(board.key(second[0]), Some(&key(2)));
+    }
+
+    #[test]
+    fn a_full_list_tells_what_moved_and_then_what_vanished() {
+        let mut board = Board::default();
+        let before = board.replace(5, vec![seen(1, 2), seen(2, 3), seen(3, 4)]);
+        assert_eq!(before.len(), 3);
+        let moved = board.replace(9, vec![seen(2, 3), seen(3, 8)]);
+        let keys: Vec<Option<&Key>> = moved.iter().map(|id| board.key(*id)).collect();
+        assert_eq!(keys, [Some(&key(3)), Some(&key(1))], "the second is as it was");
+        assert!(!board.has_seen(&key(1)) && board.revision() == 9);
+    }
+}
