@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_api::ident::NodeId;
-use skep_api::node::Generic;
+use skep_api::node::{Generic, NodeReport};
 use skep_api::task::Task;
 
 use crate::load::Load;
@@ -40,6 +40,15 @@ impl Claims {
         }
         claims
     }
+}
+
+/// The first named value that `task` holds and that its machine no longer has, with its kind. A kind that the machine only
+/// counts now, or has none of, is for the count to judge.
+pub(crate) fn lost<'t>(report: &NodeReport, task: &'t Task) -> Option<(&'t str, &'t str)> {
+    task.generic.iter().find_map(|(kind, held)| {
+        let Some(Generic::Named(values)) = report.generic.get(kind) else { return None };
+        held.iter().find(|value| !values.contains(*value)).map(|value| (kind.as_str(), value.as_str()))
+    })
 }
 
 /// `count` of `values`: first those that are inherited, then those that are not taken. A value that the node no longer has

@@ -17,6 +17,7 @@ use skep_runtime::plan::Plan;
 use skep_runtime::table::Versioned;
 
 use crate::change::Change;
+use crate::claims;
 use crate::crowd::Crowd;
 use crate::node::{Node, NodeNumber};
 use crate::rebalance;
@@ -147,6 +148,8 @@ fn judge(rules: &RuleBook, node: &Node, task: &Task) -> Verdict {
         Verdict::Leaves(constraint.to_string())
     } else if !rules.runs_on(Some(&report.platform)) {
         Verdict::Leaves(format!("the image does not run on {}", platform_of(report)))
+    } else if let Some((kind, value)) = claims::lost(report, task) {
+        Verdict::Leaves(format!("it holds {kind} {value}, which the node no longer has"))
     } else {
         Verdict::Stays
     }

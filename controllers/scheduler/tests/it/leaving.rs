@@ -1,12 +1,13 @@
 //! Tasks whose node no longer suits them are asked to leave it.
 
 use skep_api::eviction::{Eviction, EvictionReason};
-use skep_api::key::{Key, TaskRef};
-use skep_api::node::{Availability, NodeSpec};
+use skep_api::key::{Key, Place, TaskRef};
+use skep_api::node::{Availability, Generic, NodeSpec};
 use skep_api::task::{DesiredState, Task, TaskState};
 use skep_api::time::Timestamp;
 
 use crate::cluster::*;
+use crate::fitting::{named, tell};
 use crate::oracle::eviction_of;
 
 /// A node of 100 MiB in zone a, and a task of `web` on it that runs; the service asks for nothing yet.
@@ -238,6 +239,75 @@ fn when_a_machine_becomes_smaller_the_newest_tasks_that_do_not_fit_leave_and_ret
     assert_eq!(evicted(&cluster), [false; 4]);
     set_report(&mut cluster, 1, 0, "x86_64");
     assert_eq!(cluster.settle(), [], "a machine that was not measured is not too small");
+}
+
+fn has_gpus(cluster: &mut Cluster, gpus: Generic) {
+    tell(cluster, 1, |report| report.generic = [("GPU".to_owned(), gpus)].into());
+}
+
+/// A node with these GPUs, and a task of `web` on it for each of `counts`, which takes so many; the oldest first.
+fn running_with_gpus(gpus: Generic, counts: &[u32]) -> (Cluster, Vec<TaskRef>) {
+    let mut cluster = cluster();
+    add_node(&mut cluster, 1, 100);
+    has_gpus(&mut cluster, gpus);
+    let mut keys = Vec::new();
+    for (slot, count) in (1..).zip(counts) {
+        let share = format!(", resources: {{reservations: {{generic: {{GPU: {count}}}}}}}");
+        add_revision(&mut cluster, "web", slot.into(), &share, "");
+        let key = pending("web", slot, slot.into());
+        wait_for_node(&mut cluster, &key, Task { revision: slot.into(), ..task("web", slot) });
+        cluster.settle();
+        keys.push(key.at(Place::Node(node_id(1))));
+        observe(&mut cluster, &keys[keys.len() - 1], TaskState::Running);
+    }
+    assert_eq!(spread(&cluster, "web", 1..=1), [counts.len()]);
+    (cluster, keys)
+}
+
+#[test]
+fn when_a_node_counts_fewer_generic_resources_the_newest_tasks_that_do_not_fit_leave() {
+    // Swarm 3.6.
+    let (mut cluster, keys) = running_with_gpus(Generic::Count(4), &[1, 2, 1]);
+    for (left, evicted) in
+        [(3, [false, false, true]), (2, [false, true, false]), (0, [true; 3]), (4, [false; 3])]
+    {
+        has_gpus(&mut cluster, Generic::Count(left));
+        cluster.settle();
+        assert_eq!([0, 1, 2].map(|place| is_evicted(&cluster, &keys[place])), evicted, "{left}");
+    }
+    let (mut cluster, keys) = running_with_gpus(named(&["u1", "u2"]), &[1, 1]);
+    has_gpus(&mut cluster, Generic::Count(1));
+    cluster.settle();
+    let evicted = [0, 1].map(|place| is_evicted(&cluster, &keys[place]));
+    assert_eq!(evicted, [false, true], "names say nothing any more");
+    tell(&mut cluster, 1, |report| report.generic.clear());
+    cluster.settle();
+    assert!(keys.iter().all(|key| is_evicted(&cluster, key)));
+}
+
+#[test]
+fn a_task_that_holds_a_named_resource_that_is_gone_leaves_and_the_next_one_gets_what_is_there() {
+    // Swarm 3.6 and 4.6.
+    let (mut cluster, keys) = running_with_gpus(named(&["u1", "u2"]), &[1, 1]);
+    has_gpus(&mut cluster, named(&["u2"]));
+    cluster.settle();
+    assert!(!is_evicted(&cluster, &keys[1]), "what the newer one holds is there");
+    let message = eviction_of(&cluster, &keys[0]).unwrap().message;
+    assert!(message.ends_with("it holds GPU u1, which the node no longer has"), "{message}");
+    has_gpus(&mut cluster, named(&["u1", "u2"]));
+    cluster.settle();
+    assert!(!is_evicted(&cluster, &keys[0]), "it is back");
+    has_gpus(&mut cluster, named(&["u2", "u3"]));
+    let next = pending("web", 3, 3);
+    wait_for_node(&mut cluster, &next, task("web", 3));
+    cluster.settle();
+    assert!(is_evicted(&cluster, &keys[0]));
+    assert_eq!(spread(&cluster, "web", 1..=1), [2], "the one that leaves counts until it has ended");
+    observe(&mut cluster, &keys[0], TaskState::Shutdown);
+    cluster.settle();
+    let placed = tasks(&cluster).into_iter().find(|(key, _)| key.name == next.name).unwrap();
+    assert_eq!(placed.0.place.node(), Some(&node_id(1)));
+    assert_eq!(placed.1.generic["GPU"], ["u3".to_owned()].into());
 }
 
 #[test]
