@@ -202,6 +202,18 @@ async fn a_pull_policy_is_kept() {
     rig.hand.forget(&task).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_is_pulled_and_what_is_here_is_not() {
+    for (reference, expected) in [(IMAGE, "sha256:1"), ("away:1", "sha256:2")] {
+        let rig = Rig::with_agent(15).await;
+        rig.machine.publish_image(reference, Image { id: "sha256:2".to_owned(), repo_digests: Vec::new() });
+        rig.hand.put_revision(revision(&format!("image: '{reference}', pullPolicy: missing"), "")).await;
+        let task = rig.hand.want(1, DesiredState::Running).await;
+        let status = rig.hand.reaches(&task, TaskState::Running).await;
+        assert_eq!(status.container.unwrap().image, expected, "{reference}");
+    }
+}
+
 /// Swarm 2.6.
 #[tokio::test(start_paused = true)]
 async fn what_is_always_pulled_runs_from_what_is_here_if_its_registry_does_not_answer() {

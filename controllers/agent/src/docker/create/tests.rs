@@ -26,6 +26,20 @@ fn host_config(task: &str, minor: usize) -> HostConfig {
     asked(task, minor).unwrap().host_config.unwrap()
 }
 
+/// Swarm 2.6.
+#[test]
+fn a_command_is_the_entrypoint_and_args_are_the_command_and_what_is_left_out_is_the_image_s() {
+    let asked_of = |task: &str| asked(task, 41).map(|body| (body.entrypoint, body.cmd)).unwrap();
+    let words = |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
+    assert_eq!(
+        asked_of("command: [/bin/sh, -c], args: ['echo $0', a b]"),
+        (words(&["/bin/sh", "-c"]), words(&["echo $0", "a b"]))
+    );
+    assert_eq!(asked_of("args: [-v]"), (None, words(&["-v"])));
+    assert_eq!(asked_of("command: [/run]"), (words(&["/run"]), None));
+    assert_eq!(asked_of("tty: true"), (None, None));
+}
+
 #[test]
 fn a_start_interval_goes_to_engines_that_know_it() {
     let check =
