@@ -77,6 +77,21 @@ fn values_are_compared_without_case_and_keys_of_labels_with_it() {
     }
 }
 
+/// Swarm 4.5.
+#[test]
+fn a_label_of_the_node_and_one_of_its_engine_with_the_same_key_are_two() {
+    with_labels(&[("disk", "hdd"), ("zone", "a")], |node| {
+        let holds = |text: &str| text.parse::<Constraint>().unwrap().matches(node);
+        assert!(holds("node.labels.disk == hdd") && !holds("node.labels.disk == ssd"));
+        assert!(holds("engine.labels.disk == ssd") && !holds("engine.labels.disk == hdd"));
+        assert!(!holds("engine.labels.zone exists"), "only the node has it");
+    });
+    with_labels(&[], |node| {
+        let holds = |text: &str| text.parse::<Constraint>().unwrap().matches(node);
+        assert!(holds("engine.labels.disk exists") && !holds("node.labels.disk exists"));
+    });
+}
+
 #[test]
 fn a_missing_label_is_unequal_and_an_unknown_key_never_matches() {
     assert!(!matches("node.labels.rack == 1"));
