@@ -47,6 +47,7 @@ codes! {
     BAD_LEVEL = "E0211" "A level of `spread` or of an affinity is no property that nodes have."
     STATUS_IGNORED = "W0301" "A status is written by controllers; what a manifest says of it is ignored."
     NEVER_MATCHES = "W0302" "A constraint names a property or a value that no node has, so no node will match."
+    MORE_WARNINGS = "W0303" "There are more warnings than are shown."
 }
 
 #[cfg(test)]

@@ -109,6 +109,15 @@ impl Fault {
         self
     }
 
+    /// The same, and as much in so many other places of the file.
+    #[must_use]
+    pub(crate) fn and_elsewhere(mut self, others: usize) -> Self {
+        let places = if others == 1 { "1 other place".to_owned() } else { format!("{others} other places") };
+        let separator = if self.hint.is_empty() { "" } else { "; " };
+        self.hint = format!("{}{separator}the same in {places} of this file", self.hint);
+        self
+    }
+
     /// The problem that it is in `file`, whose text is `lines`. A fault on line 0 is about the whole file.
     pub fn in_file(self, file: &str, lines: &[&str]) -> Problem {
         let Extent { start, end } = self.extent;

@@ -15,11 +15,15 @@ use crate::problem::{Fault, PROBLEMS_MAX};
 use crate::tree::{Entry, Extent, Node, Position, Scalar, Value};
 
 /// The most documents in one text.
-pub const MAX_DOCUMENTS: usize = 500;
+pub const MAX_DOCUMENTS: usize = 10_000;
 /// How deep lists and mappings may be nested.
 pub const MAX_DEPTH: usize = 32;
-/// The most values in one text; with [`MAX_DEPTH`] it bounds the memory that reading takes.
-pub const MAX_VALUES: usize = 100_000;
+/// The most values in one text of many documents; with [`MAX_DEPTH`] it bounds the memory that reading takes.
+pub const MAX_VALUES: usize = 500_000;
+/// The most values in one document that is read alone.
+const DOCUMENT_MAX_VALUES: usize = 100_000;
+/// What to do with a file that is above a limit.
+pub(crate) const SPLIT: &str = "split it into several files: -f takes more than one, and directories";
 
 /// Why a text is not the YAML that was wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +47,7 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
-            max_nodes: MAX_VALUES,
+            max_nodes: DOCUMENT_MAX_VALUES,
             max_anchors: 0,
             max_aliases: 0,
             max_documents: 1,
@@ -141,11 +145,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, event: Event<'a>, extent: Extent) -> Result<(), Fault> {
         match event {
             Event::DocumentStart(..) if self.done.len() >= MAX_DOCUMENTS => {
-                return Err(Fault::new(
-                    code::TOO_LARGE,
-                    extent,
-                    format!("a file holds at most {MAX_DOCUMENTS} documents"),
-                ));
+                return Err(above(extent, &format!("{MAX_DOCUMENTS} documents")));
             }
             Event::DocumentEnd => self.finish_document(),
             Event::Scalar(text, style, anchor, tag) => {
@@ -237,8 +237,7 @@ impl<'a> Reader<'a> {
     fn place(&mut self, node: Node) -> Result<(), Fault> {
         self.values += 1;
         if self.values > MAX_VALUES {
-            let message = format!("a file holds at most {MAX_VALUES} values");
-            return Err(Fault::new(code::TOO_LARGE, node.extent, message));
+            return Err(above(node.extent, &format!("{MAX_VALUES} values")));
         }
         match self.open.last_mut() {
             None => self.current.root = Some(node),
@@ -302,6 +301,11 @@ impl<'a> Reader<'a> {
         let fault = Fault::new(code::TAB, Extent { start, end }, "a tab cannot be used for indentation");
         Some(fault.hint("use spaces"))
     }
+}
+
+/// That the text has more than `most`.
+fn above(extent: Extent, most: &str) -> Fault {
+    Fault::new(code::TOO_LARGE, extent, format!("a file holds at most {most}")).hint(SPLIT)
 }
 
 fn too_deep(extent: Extent) -> Fault {

@@ -24,12 +24,12 @@ use crate::ident::{NodeId, Uid};
 use crate::key::{Key, ServiceRef};
 use crate::node::NodeSpec;
 use crate::object::{API_VERSION, Invalid, Metadata, OBJECT_MAX_BYTES, Object, Service, Volume};
-use crate::problem::{Fault, PROBLEMS_MAX, Problem, Severity};
+use crate::problem::{Code, Fault, PROBLEMS_MAX, Problem, Severity};
 use crate::tree::{Extent, Position};
 use crate::yaml;
 
-/// The largest file that is read, in bytes.
-pub const SOURCE_MAX_BYTES: usize = 1 << 20;
+/// The largest file that is read, in bytes: as `skep get -o yaml` writes thousands of nodes or services.
+pub const SOURCE_MAX_BYTES: usize = 8 << 20;
 
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -363,8 +363,8 @@ impl Claims {
 fn text(content: &[u8]) -> Result<&str, Fault> {
     let nowhere = Extent::default();
     if content.len() > SOURCE_MAX_BYTES {
-        let message = format!("the file is larger than {} KiB", SOURCE_MAX_BYTES / 1024);
-        return Err(Fault::new(code::TOO_LARGE, nowhere, message));
+        let message = format!("the file is larger than {} MiB", SOURCE_MAX_BYTES >> 20);
+        return Err(Fault::new(code::TOO_LARGE, nowhere, message).hint(yaml::SPLIT));
     }
     let text = std::str::from_utf8(content).map_err(|error| {
         let message = format!("the file is not UTF-8 text: byte {} is wrong", error.valid_up_to() + 1);
@@ -380,14 +380,40 @@ fn text(content: &[u8]) -> Result<&str, Fault> {
     }
 }
 
-/// The faults of one file as people see them, by position.
+/// The faults of one file as people see them, by position: a warning that comes again and again once, and if there are too
+/// many even so, errors rather than warnings.
 fn problems(mut faults: Vec<Fault>, file: &str, text: &str) -> Vec<Problem> {
     faults.sort_by_key(|fault| fault.extent.start);
-    let lines: Vec<&str> = text.lines().collect();
-    if faults.len() > PROBLEMS_MAX {
+    let mut faults = told_once(faults);
+    let hidden = faults.len().saturating_sub(PROBLEMS_MAX);
+    if hidden > 0 {
+        faults.sort_by_key(|fault| (fault.code.severity(), fault.code != code::TOO_LARGE));
+        let has_error = faults.first().is_some_and(|fault| fault.code.severity() == Severity::Error);
         faults.truncate(PROBLEMS_MAX);
-        let message = "more problems in this file are not shown";
-        faults.push(Fault::new(code::TOO_LARGE, Extent::default(), message));
+        faults.sort_by_key(|fault| fault.extent.start);
+        let code = if has_error { code::TOO_LARGE } else { code::MORE_WARNINGS };
+        let message = format!("{hidden} more problems in this file are not shown");
+        faults.push(Fault::new(code, Extent::default(), message).hint("mend those above first"));
     }
+    let lines: Vec<&str> = text.lines().collect();
     faults.into_iter().map(|fault| fault.in_file(file, &lines)).collect()
+}
+
+/// Each warning at the first place that it is about, with the number of the others.
+fn told_once(faults: Vec<Fault>) -> Vec<Fault> {
+    let mut told: Vec<(Fault, usize)> = Vec::new();
+    let mut places: BTreeMap<(Code, String), usize> = BTreeMap::new();
+    for fault in faults {
+        if fault.code.severity() == Severity::Warning {
+            let place = *places.entry((fault.code, fault.message.clone())).or_insert(told.len());
+            if let Some((_, others)) = told.get_mut(place) {
+                *others += 1;
+                continue;
+            }
+        }
+        told.push((fault, 0));
+    }
+    told.into_iter()
+        .map(|(fault, others)| if others == 0 { fault } else { fault.and_elsewhere(others) })
+        .collect()
 }

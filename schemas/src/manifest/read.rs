@@ -83,6 +83,8 @@ fn read(root: &Node, mut faults: Vec<Fault>) -> Outcome {
         }
     };
     faults.extend(status_is_ignored(root));
+    // Errors first, so that none of them goes unseen behind warnings.
+    faults.sort_by_key(|fault| fault.code.severity());
     faults.truncate(PROBLEMS_MAX + 1);
     let is_sound = faults.iter().all(|fault| fault.code.severity() == Severity::Warning);
     Outcome { manifest: manifest.filter(|_| is_sound), faults, extent }

@@ -62,10 +62,76 @@ fn what_is_not_text_is_refused() {
 #[test]
 fn size_and_number_are_bounded() {
     assert_refused(vec![b' '; SOURCE_MAX_BYTES + 1], code::TOO_LARGE);
-    assert_refused("---\na: b\n".repeat(600), code::TOO_LARGE);
-    assert_refused("- a\n".repeat(200_000), code::TOO_LARGE);
+    assert_refused("---\na: b\n".repeat(10_001), code::TOO_LARGE);
+    assert_refused("- a\n".repeat(500_001), code::TOO_LARGE);
     let env = lines(25_000, |i| format!("      VARIABLE_{i}: a value"));
     assert_refused(service(&format!("  task:\n    image: nginx\n    env:\n{env}")), code::TOO_LARGE);
+}
+
+#[test]
+fn what_is_above_a_limit_says_where_and_what_to_do() {
+    let cases = [
+        (" ".repeat(SOURCE_MAX_BYTES + 1), 0, "the file is larger than 8 MiB"),
+        ("---\na: b\n".repeat(10_001), 20_001, "a file holds at most 10000 documents"),
+        ("- a\n".repeat(500_001), 500_001, "a file holds at most 500000 values"),
+    ];
+    for (content, line, message) in cases {
+        let reading = read(content);
+        let told = reading.problems.iter().find(|problem| problem.message == message);
+        let problem = told.unwrap_or_else(|| panic!("no {message:?} in {:?}", reading.problems.last()));
+        assert_eq!(problem.line, line);
+        assert_eq!(problem.hint, "split it into several files: -f takes more than one, and directories");
+    }
+}
+
+/// As `skep get -o yaml` writes them: one list, each with its status.
+fn list(count: usize, item: impl Fn(usize) -> String) -> String {
+    format!("apiVersion: skep/v1\nkind: List\nitems:\n{}", lines(count, item))
+}
+
+fn node(number: usize) -> String {
+    let metadata = format!("{{name: {number:012}, version: 5, uid: {number:025}}}");
+    let values = vec!["{type: Ready, status: \"True\", reason: AgentAlive}"; 25].join(", ");
+    format!(
+        "- apiVersion: skep/v1\n  kind: Node\n  metadata: {metadata}\n  spec: {{name: n{number}}}\n  status: {{conditions: [{values}]}}"
+    )
+}
+
+#[test]
+fn a_thousand_objects_that_are_read_back_are_taken_with_one_warning() {
+    let web = |number: usize| {
+        let node = node(number).replace("Node", "Service");
+        node.replace(&format!("name: {number:012}"), &format!("name: s{number}"))
+            .replace(&format!("name: n{number}"), "task: {image: nginx}")
+    };
+    for content in [
+        list(1000, node),
+        list(1000, web),
+        lines(1000, |n| {
+            format!("---\n{}", service("  task: {image: a}\nstatus: {}").replace("web", &format!("s{n}")))
+        }),
+    ] {
+        let reading = read(content);
+        assert_eq!((reading.documents.len(), reading.errors()), (1000, 0), "{:?}", reading.problems);
+        let told: Vec<(&str, &str)> =
+            reading.problems.iter().map(|problem| (problem.code.id, problem.hint.as_str())).collect();
+        assert_eq!(told, [(code::STATUS_IGNORED.id, "the same in 999 other places of this file")]);
+    }
+}
+
+#[test]
+fn an_error_is_told_however_many_warnings_come_before_it() {
+    let doubtful = |number: usize| {
+        let spec = format!("  task: {{image: a}}\n  placement: {{constraints: [node.role == x{number}]}}");
+        format!("---\n{}", service(&spec).replace("web", &format!("s{number}")))
+    };
+    let warned = lines(150, doubtful);
+    let reading = read(warned.clone());
+    assert_eq!((reading.documents.len(), reading.errors()), (150, 0));
+    assert_eq!(reading.problems.len(), PROBLEMS_MAX + 1);
+    assert_eq!(reading.problems.last().unwrap().code, code::MORE_WARNINGS);
+    let reading = read(format!("{warned}\n---\n{}", service("  task: {imgae: a}\n")));
+    assert!(reading.problems.iter().any(|problem| problem.code == code::UNKNOWN_FIELD));
 }
 
 #[test]
