@@ -202,6 +202,7 @@ async fn a_pull_policy_is_kept() {
     rig.hand.forget(&task).await;
 }
 
+/// Swarm 2.6, where every task pulls.
 #[tokio::test(start_paused = true)]
 async fn what_is_missing_is_pulled_and_what_is_here_is_not() {
     for (reference, expected) in [(IMAGE, "sha256:1"), ("away:1", "sha256:2")] {
