@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use skep_api::constraint::{Constraint, Property, Wanted};
+use skep_api::constraint::{Constraint, NodeFacts, Property, Wanted};
 use skep_api::manifest::nearest;
 use skep_api::node::{Availability, NodeReport, NodeSpec, NodeState};
 use skep_api::quantity::{Cpus, Memory};
@@ -51,6 +51,9 @@ pub(crate) fn guess(fleet: &Fleet, constraint: &Constraint) -> Option<String> {
     if facts().any(|facts| constraint.matches(&facts)) {
         return None;
     }
+    if let Some(meant) = other_name(fleet, property, wanted) {
+        return Some(meant);
+    }
     let values: BTreeSet<&str> = facts().filter_map(|facts| property.value(&facts)).collect();
     if let (true, Property::NodeLabel(label)) = (values.is_empty(), property) {
         let labels: BTreeSet<&str> =
@@ -60,6 +63,18 @@ pub(crate) fn guess(fleet: &Fleet, constraint: &Constraint) -> Option<String> {
     }
     let near = nearest(wanted, values.iter().copied()).filter(|_| wanted.len() >= GUESS_MIN)?;
     Some(format!("{property} == {near}"))
+}
+
+/// The constraint by the other name, if a node is called `wanted` by that: people's name of it, or the machine's own.
+fn other_name(fleet: &Fleet, property: &Property, wanted: &str) -> Option<String> {
+    if !matches!(property, Property::Id | Property::Name | Property::Hostname) {
+        return None;
+    }
+    let other = if *property == Property::Name { Property::Hostname } else { Property::Name };
+    let mut facts = fleet.known().filter_map(|(_, node)| Some(node.facts(node.spec.as_deref()?)));
+    let is_called =
+        |facts: NodeFacts<'_>| other.value(&facts).is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+    facts.any(is_called).then(|| format!("{other} == {wanted}"))
 }
 
 /// What the machine is, as `os/architecture`.

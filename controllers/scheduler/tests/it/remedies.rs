@@ -73,17 +73,19 @@ fn machine() -> impl Strategy<Value = Machine> {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    let constraints = prop::sample::subsequence(
-        vec![
-            "node.labels.zone == a",
-            "node.labels.zone != c",
-            "node.labels.zone in (a, b)",
-            "node.labels.zone exists",
-            "node.labels.zone == b",
-            "node.role == manager",
-        ],
-        0..3,
-    );
+    let by_id = format!("node.id == {}", node_id(1));
+    let constraints = [
+        "node.labels.zone == a",
+        "node.labels.zone != c",
+        "node.labels.zone in (a, b)",
+        "node.labels.zone exists",
+        "node.labels.zone == b",
+        "node.role == manager",
+        "node.name == n2",
+        "node.hostname == host-2",
+        &by_id,
+    ];
+    let constraints = prop::sample::subsequence(constraints.map(str::to_owned).to_vec(), 0..4);
     let affinity = prop::sample::subsequence(
         vec!["{with: db}", "{apart: db}", "{with: db, level: node.labels.zone}", "{apart: web}"],
         0..2,
@@ -131,6 +133,7 @@ fn build(machines: &[Machine], wish: &Wish) -> Cluster {
         add_node_with(&mut cluster, number, machine.memory, spec);
         set_report(&mut cluster, number, machine.memory, if machine.is_arm { "arm64" } else { "amd64" });
         tell(&mut cluster, number, |report| {
+            report.hostname = format!("host-{number}");
             report.capacity.cpus = Cpus::from_nanos(machine.cpus * CORE);
             report.generic = [("GPU".to_owned(), Generic::Count(machine.gpus))].into();
             let volume = if machine.has_driver { "nfs" } else { "local" };
@@ -255,7 +258,7 @@ fn single_steps(machines: &[Machine], wish: &Wish) -> Vec<RemedyStep> {
     steps.extend(ids().map(install));
     // A value that nothing asks for and no node has is not made up.
     let is_known = |value: &&str| {
-        let asked = [format!("== {value}"), format!("({value},"), format!(", {value})")];
+        let asked = [format!("== {value}\""), format!("({value},"), format!(", {value})")];
         asked.iter().any(|text| wish.placement.contains(text))
             || machines.iter().any(|it| it.zone == Some(value))
     };
@@ -432,4 +435,41 @@ fn the_nearest_value_and_the_nearest_nodes_are_named() {
     let near: Vec<&str> = obstacle.near.iter().map(|near| near.node.as_str()).collect();
     assert_eq!((obstacle.nodes, near), (4, vec!["n1", "n2", "n3"]));
     assert_eq!(obstacle.near[0].missing, "does not meet node.labels.zone == easst");
+}
+
+/// Three drained nodes, and what is proposed to a service with this constraint.
+fn message_when_all_are_drained(constraint: &str) -> String {
+    let mut cluster = cluster();
+    for number in 1..4 {
+        let drained = NodeSpec { availability: Availability::Drain, ..node_spec(number) };
+        add_node_with(&mut cluster, number, 100, drained);
+        tell(&mut cluster, number, |report| report.hostname = format!("host-{number}"));
+    }
+    add_service(&mut cluster, "web", 10);
+    set_placement(&mut cluster, "web", &format!("constraints: [\"{constraint}\"]"));
+    add_tasks(&mut cluster, "web", 1);
+    cluster.settle();
+    remedy_of(&cluster).unwrap().message
+}
+
+#[test]
+fn a_service_that_wants_one_node_by_its_name_id_or_host_is_told_to_activate_that_one() {
+    let id = format!("node.id == {}", node_id(2));
+    for constraint in ["node.name == n2", &id, "node.hostname == host-2", "node.name in (n2, n7)"] {
+        assert_eq!(message_when_all_are_drained(constraint), "`skep activate n2`", "{constraint}");
+    }
+}
+
+#[test]
+fn who_mistakes_the_name_of_a_node_for_its_host_is_told_the_right_property() {
+    let cases = [
+        ("node.hostname == n2", "node.name == n2"),
+        ("node.name == host-2", "node.hostname == host-2"),
+        ("node.id == n2", "node.name == n2"),
+    ];
+    for (constraint, meant) in cases {
+        let message = message_when_all_are_drained(constraint);
+        let words = format!("drop the constraint `{constraint}` of the service (did you mean {meant}?)");
+        assert!(message.ends_with(&words), "{message}");
+    }
 }
