@@ -103,7 +103,13 @@ impl Asked {
             format!("; there is one in stack {stack}: add -s {stack}")
         } else {
             let here = names.iter().filter(|(stack, _)| **stack == self.stack).map(|(_, name)| *name);
-            nearest(&self.name, here).map_or(String::new(), |near| format!("; did you mean `{near}`?"))
+            match nearest(&self.name, here) {
+                _ if self.name != self.service() && self.has_service(cut) => {
+                    format!("; see those that are there: skep get tasks {} -s {}", self.service(), self.stack)
+                }
+                Some(near) => format!("; did you mean `{near}`?"),
+                None => "; see what there is: skep get services,tasks -A".to_owned(),
+            }
         };
         Failure::NotFound(vec![format!(
             "no service and no task `{}` in stack {}{advice}",

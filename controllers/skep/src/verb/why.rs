@@ -1,5 +1,6 @@
 //! `skep why` and `skep why-not`: why tasks are where they are, or wait, by the scheduler's own filters and score.
 
+mod idle;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -101,9 +102,10 @@ fn why_task(
     now: Timestamp,
 ) -> Result<(String, Value), Failure> {
     let all = tasks::find(cut, asked);
-    let is_live = |found: &&Found| found.desired <= DesiredState::Complete && !found.state.is_terminal();
-    let Some(found) = all.iter().rfind(is_live).or(all.last()) else { return Err(asked.not_found(cut)) };
-    if !is_live(&found) {
+    let Some(found) = all.iter().rfind(|found| is_live(found)).or(all.last()) else {
+        return Err(asked.not_found(cut));
+    };
+    if !is_live(found) {
         let json =
             json!({"task": found.task.name, "state": "over", "observed": found.state, "error": found.words});
         return Ok((page::over(found), answer_json(&[json])));
@@ -136,12 +138,14 @@ fn why_service(
         waits: &waits,
         status: status(cut, service),
     };
+    let idle = if json.is_empty() { idle::reason(cut, service) } else { None };
     let mut answer = answer_json(&json);
     if let Value::Object(fields) = &mut answer {
         fields.insert("waiting".to_owned(), json!(waiting.len()));
         fields.insert("placed".to_owned(), json!(placed.len()));
+        fields.extend(idle.iter().map(|words| ("idle".to_owned(), json!(words))));
     }
-    Ok((view.page(), answer))
+    Ok((idle.map_or_else(|| view.page(), |words| page::sentence(&words)), answer))
 }
 
 fn why_not(cut: &Cut, asked: &Asked, node: &str, now: Timestamp) -> Result<(String, Value), Failure> {
@@ -151,13 +155,23 @@ fn why_not(cut: &Cut, asked: &Asked, node: &str, now: Timestamp) -> Result<(Stri
     let argument = service.to_string();
     let answered =
         world(cut).why_not(&uid, &node, now).map_err(|rule| Failure::Argument { argument, rule })?;
+    let is_its = |found: &Found| found.task.place.node() == Some(&node) && is_live(found);
+    let has_one = tasks::find(cut, asked).iter().any(is_its);
+    let idle = idle::reason(cut, &service)
+        .or_else(|| idle::global(cut, &service, &answered.node.node, has_one, answered.fits));
     let mut json = json!(answered);
     if let Value::Object(fields) = &mut json {
+        fields.extend(idle.iter().map(|words| ("idle".to_owned(), json!(words))));
         fields.insert("apiVersion".to_owned(), json!(API_VERSION));
         fields.insert("kind".to_owned(), json!("WhyNot"));
         fields.insert("service".to_owned(), json!(service));
     }
-    Ok((page::why_not(&service, &answered), json))
+    Ok((page::why_not(&service, &answered, idle.as_deref()), json))
+}
+
+/// Whether the task is wanted and has not ended.
+fn is_live(found: &Found) -> bool {
+    found.desired <= DesiredState::Complete && !found.state.is_terminal()
 }
 
 /// The world as the scheduler sees it.

@@ -71,7 +71,11 @@ impl Selection {
         } else {
             let here = all.iter().filter(|item| self.has_stack(item));
             let names = here.flat_map(|item| item.names.iter().chain(&item.part_of)).map(String::as_str);
-            nearest(name, names).map_or(String::new(), |near| format!("; did you mean `{near}`?"))
+            match nearest(name, names) {
+                Some(near) => format!("; did you mean `{near}`?"),
+                None if place.is_empty() => format!("; see what there is: skep get {kind}"),
+                None => format!("; see what there is: skep get {kind} -A"),
+            }
         };
         format!("no {} `{name}`{place}{advice}", kind.singular())
     }

@@ -55,7 +55,9 @@ fn drain(names: &[String], sandbox: &mut Sandbox, cut: &Cut) -> Result<String, F
     let mut drained = Vec::new();
     for name in names {
         let (node, spec) = known(cut, sandbox, name)?;
-        drained.push(spec.name.clone());
+        if !drained.contains(&spec.name) {
+            drained.push(spec.name.clone());
+        }
         sandbox.put(&Key::Node(node), NodeSpec { availability: Availability::Drain, ..(*spec).clone() });
     }
     Ok(format!("{} drained", drained.join(" and ")))

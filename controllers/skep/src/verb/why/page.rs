@@ -148,8 +148,15 @@ fn scores<'a>(service: &str, nodes: impl Iterator<Item = (&'a str, &'a Scored)>)
     table.to_string()
 }
 
-/// Why another task of a service would not go to a node, or would.
-pub(super) fn why_not(service: &ServiceRef, answered: &WhyNot) -> String {
+/// An answer of one sentence.
+pub(super) fn sentence(words: &str) -> String {
+    let mut page = String::new();
+    paragraph(&mut page, "", words);
+    page
+}
+
+/// Why another task of a service would not go to a node, or would; `idle` says why it wants none whatever the filters say.
+pub(super) fn why_not(service: &ServiceRef, answered: &WhyNot, idle: Option<&str>) -> String {
     let (mut page, name, node) = (String::new(), service_name(service), &answered.node.node);
     let verdict = if answered.fits { "fits on" } else { "does not fit on" };
     paragraph(
@@ -163,20 +170,27 @@ pub(super) fn why_not(service: &ServiceRef, answered: &WhyNot) -> String {
         row(&mut page, verdict.filter, &words);
     }
     page.push('\n');
-    let best = answered.best.as_ref();
-    match best.filter(|best| best.id != answered.node.id) {
-        Some(best) => {
-            let both = [(node.as_str(), &answered.node), (best.node.as_str(), best)];
-            page.push_str(&scores(service.name.as_str(), both.into_iter()));
-            paragraph(&mut page, "", &format!("The next task would go to {}.", best.node));
-        }
-        None if best.is_some() => paragraph(&mut page, "", "The next task would go there."),
-        None => paragraph(&mut page, "", "No node would take another task of it now."),
+    match idle {
+        Some(words) => paragraph(&mut page, "", words),
+        None => next(&mut page, service, answered),
     }
     if let Some(remedy) = &answered.remedy {
         fix(&mut page, remedy);
     }
     page
+}
+
+/// Where the next task would go.
+fn next(page: &mut String, service: &ServiceRef, answered: &WhyNot) {
+    match &answered.best {
+        Some(best) if best.id != answered.node.id => {
+            let both = [(answered.node.node.as_str(), &answered.node), (best.node.as_str(), best)];
+            page.push_str(&scores(service.name.as_str(), both.into_iter()));
+            paragraph(page, "", &format!("The next task would go to {}.", best.node));
+        }
+        Some(_) => paragraph(page, "", "The next task would go there."),
+        None => paragraph(page, "", "No node would take another task of it now."),
+    }
 }
 
 impl Tasks<'_> {

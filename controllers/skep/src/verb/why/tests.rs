@@ -183,8 +183,44 @@ fn what_is_not_there_is_told_with_what_might_be_meant() {
         let words = why(&shop, &asked(name), NOW).unwrap_err().to_string();
         assert!(words.contains(name), "{words}");
     }
+    let words = |name: &str| why(&shop, &asked(name), NOW).unwrap_err().to_string();
+    assert!(words("wbe").ends_with("did you mean `web`?"), "{}", words("wbe"));
+    assert!(words("web.7").ends_with("see those that are there: skep get tasks web -s default"));
+    assert!(words("nonsense").ends_with("see what there is: skep get services,tasks -A"));
+    assert!(words("nowhere/web").ends_with("there is one in stack default: add -s default"));
+    let words = why_not(&shop, &asked("web"), "nine", NOW).unwrap_err().to_string();
+    assert_eq!(words, "no node `nine`; see what there is: skep get nodes");
+    let words = why_not(&shop, &asked("nonsense"), "n1", NOW).unwrap_err().to_string();
+    assert_eq!(words, "no service `nonsense` in stack default; see what there is: skep get services -A");
     assert!(why_not(&shop, &asked("web"), "n9", NOW).unwrap_err().to_string().contains("n9"));
     assert!(why_not(&shop, &asked("wbe"), "n1", NOW).unwrap_err().to_string().contains("web"));
+}
+
+#[test]
+fn a_service_that_wants_no_task_says_so_and_how_it_would() {
+    let zero = "web is scaled to 0, so it wants no task; start one: skep scale web=1\n";
+    let done = "web is a job that is complete (1 of 1 completed); run it again: skep rollout restart web\n";
+    let job = "mode: replicated-job, task: {image: nginx}";
+    let mut ended = shop(job);
+    ended.let_jobs_end();
+    ended.run().unwrap();
+    for (sandbox, expected) in [(shop("replicas: 0, task: {image: nginx}"), zero), (ended, done)] {
+        assert_eq!(told(&sandbox, "web"), expected);
+        let page = told_not(&sandbox, "web", "n1");
+        assert!(page.ends_with(expected) && !page.contains("next task would"), "{page}");
+    }
+    let page = told(&shop(job), "web");
+    assert!(page.starts_with("web: 1 task has a node"), "{page}");
+}
+
+#[test]
+fn a_global_service_has_one_task_on_a_node_and_wants_no_other_there() {
+    let shop = shop("mode: global, task: {image: nginx}, placement: {constraints: [node.labels.zone == a]}");
+    let global = "web is global, one task on every node that fits: ";
+    let page = told_not(&shop, "web", "n1");
+    assert!(page.ends_with(&format!("\n{global}n1 has its task; see it: skep why web\n")), "{page}");
+    let page = told_not(&shop, "web", "n3");
+    assert!(page.contains(&format!("\n{global}n3 does not fit\nFix: ")), "{page}");
 }
 
 #[test]
