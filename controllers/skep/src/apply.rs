@@ -9,6 +9,8 @@ pub(crate) mod object;
 pub(crate) mod plan;
 pub(crate) mod show;
 pub(crate) mod snapshot;
+#[cfg(test)]
+mod tests;
 
 /// The name under which this command line owns the fields that its files name.
 pub(crate) const MANAGER: &str = "cli";
