@@ -41,7 +41,7 @@ impl Pack {
 /// What the transactions of a wave do with a key.
 #[derive(Clone, Default)]
 struct Use {
-    /// How it is expected to be: nanswered every key in one way only, so the others are beside it.
+    /// How it is expected to be: nearly every key in one way only, so the others are beside it.
     expected: Option<Expect>,
     others: Vec<Expect>,
     is_written: bool,
@@ -102,7 +102,8 @@ impl Wave<'_> {
         member.written().for_each(|key| self.of(key).is_written = true);
     }
 
-    /// The key that `member` compares with the fewest others: all compare the leader's key, and nobody else its own.
+    /// The key that `member` compares with the fewest others: all compare the leader's key, and nobody else its own. So a node that
+    /// has changed refuses one pack.
     fn bond(&mut self, member: &Member) -> Option<KeyNumber> {
         let shared = member.guards.iter().map(|(key, _)| (self.of(*key).comparers, *key));
         shared.filter(|(comparers, _)| *comparers > 1).min().map(|(_, key)| key)
