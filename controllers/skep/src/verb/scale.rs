@@ -49,14 +49,31 @@ impl FromStr for Size {
     }
 }
 
+/// The services and their numbers, in the order in which they were named.
+///
+/// # Errors
+/// [`Failure::Argument`] if a service is given two numbers: nobody can tell which is meant.
+pub(crate) fn by_service(sizes: &[Size], stack: &StackArgs) -> Result<Vec<(ServiceRef, u32)>, Failure> {
+    let mut found: Vec<(ServiceRef, u32)> = Vec::new();
+    for size in sizes {
+        let service = named(stack, &size.service)?;
+        match found.iter().find(|(other, _)| *other == service) {
+            None => found.push((service, size.replicas)),
+            Some((_, replicas)) if *replicas == size.replicas => {}
+            Some((_, replicas)) => {
+                let argument = format!("{}={}", size.service, size.replicas);
+                let rule = format!("it was given {replicas} already: name each service once");
+                return Err(Failure::Argument { argument, rule });
+            }
+        }
+    }
+    Ok(found)
+}
+
 impl Scale {
     /// Scales them, all in one transaction.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), Failure> {
-        let sizes: BTreeMap<ServiceRef, u32> = self
-            .sizes
-            .iter()
-            .map(|size| Ok((named(&self.stack, &size.service)?, size.replicas)))
-            .collect::<Result<_, Failure>>()?;
+        let sizes: BTreeMap<ServiceRef, u32> = by_service(&self.sizes, &self.stack)?.into_iter().collect();
         let store = context.cluster.connect(&context.env).await?;
         let keys: Vec<Key> = sizes.keys().cloned().map(Key::Service).collect();
         let mut writer = self.message.writer(&store, context);
@@ -67,5 +84,21 @@ impl Scale {
         };
         let report = edit(&store, &mut writer, &keys, change).await?;
         self.wait.finish(&store, &report).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_with_two_numbers_is_not_guessed_at() {
+        let sizes = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Size>>();
+        let stack = StackArgs { stack: "default".to_owned() };
+        let by_service = |texts: &[&str]| by_service(&sizes(texts), &stack);
+        let found = by_service(&["web=3", "db=1", "web=3"]).unwrap();
+        assert_eq!(found.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [3, 1]);
+        let failure = by_service(&["web=3", "web=5"]).unwrap_err().to_string();
+        assert!(failure.contains("web=5") && failure.contains("given 3 already"), "{failure}");
     }
 }

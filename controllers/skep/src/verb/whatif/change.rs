@@ -13,8 +13,8 @@ use crate::cut::Cut;
 use crate::failure::{Failure, count};
 use crate::sandbox::Sandbox;
 use crate::sandbox::picture::service_name;
-use crate::verb::scale::Size;
-use crate::verb::set::{named, set_replicas};
+use crate::verb::scale::{Size, by_service};
+use crate::verb::set::set_replicas;
 use crate::verb::target::{StackArgs, node_in, nothing_in};
 use crate::verb::whatif::Question;
 
@@ -34,19 +34,18 @@ pub(super) fn make(
 
 fn scale(sizes: &[Size], stack: &StackArgs, sandbox: &mut Sandbox, cut: &Cut) -> Result<String, Failure> {
     let mut words = Vec::new();
-    for size in sizes {
-        let service = named(stack, &size.service)?;
+    for (service, replicas) in by_service(sizes, stack)? {
         let key = Key::Service(service.clone());
         let Some(Object::Service(found)) = sandbox.object(&key) else {
             return Err(nothing_in(cut, &service));
         };
         let mut object = Manifest::Service(Box::new((**found).clone()));
-        set_replicas(&mut object, size.replicas)?;
+        set_replicas(&mut object, replicas)?;
         // What etcd would not be given is not tried either.
         let tried = Object::decode(&key, &object.object().encode(&key)?);
         tried.map_err(|Invalid { reason }| Failure::Forbidden { object: object.to_string(), reason })?;
         sandbox.put(&key, object.object());
-        words.push(format!("{}={}", service_name(&service), size.replicas));
+        words.push(format!("{}={}", service_name(&service), replicas));
     }
     Ok(words.join(" and "))
 }
