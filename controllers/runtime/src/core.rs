@@ -76,7 +76,7 @@ pub enum Answer {
     },
     /// A guard did not hold.
     Refused {
-        /// The revision at which it was compared.
+        /// The last write of what was compared, as far as it is watched; 0 if that is not known.
         revision: i64,
     },
     /// It was certainly not applied, for a reason that may pass.

@@ -217,7 +217,8 @@ impl<C: Controller> Driver<C> {
             let Some(id) = ids.get(index).copied() else { continue };
             let answer = match result {
                 Ok(Outcome::Committed { revision }) => Answer::Committed { revision },
-                Ok(Outcome::Refused { revision, failed }) => {
+                Ok(Outcome::Refused { failed, .. }) => {
+                    let revision = refused_by(&failed);
                     found = failed.into_iter().find(|(key, _)| key == self.office.key()).or(found);
                     Answer::Refused { revision }
                 }
@@ -253,6 +254,13 @@ async fn next_of(sent: &mut Option<Sent>) -> Option<Answers> {
     }
 }
 
+/// The last write among what refused a transaction; 0 if it was deletions. The revision of the comparison will not do: the
+/// last write before it may be of a key that is not watched, and then the cut may never contain it.
+fn refused_by(failed: &[(Key, Option<KeyValue>)]) -> i64 {
+    let watched = failed.iter().filter(|(key, _)| key.is_in_controller_range());
+    watched.filter_map(|(_, kv)| kv.as_ref()).map(|kv| kv.modified).max().unwrap_or_default()
+}
+
 /// The last write of `key` that `update` tells of.
 fn written<'a>(update: &'a Update, key: &str) -> Option<&'a KeyValue> {
     match update {
@@ -282,5 +290,24 @@ async fn sleep_for(duration: Option<Duration>) {
         Some(Duration::ZERO) => tokio::task::yield_now().await,
         Some(duration) => tokio::time::sleep(duration).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_api::ident::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_waited_for_only_as_far_as_the_watch_will_show_it() {
+        let node = || Key::Node(NodeId::from_random(1));
+        let at = |key: &Key, modified| {
+            let key = key.to_string();
+            Some(KeyValue { key, value: bytes::Bytes::new(), created: 1, modified, lease: 0 })
+        };
+        let claim = Key::ServiceNameClaim("web".to_owned());
+        assert_eq!(refused_by(&[(node(), at(&node(), 85)), (claim.clone(), at(&claim, 86))]), 85);
+        assert_eq!(refused_by(&[(node(), None)]), 0, "when it was deleted is not known: the back-off has to do");
     }
 }
