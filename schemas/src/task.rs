@@ -203,6 +203,10 @@ pub struct Obstacle {
     /// The nodes that come nearest, the best first; at most [`NEAR_MISSES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub near: Vec<NearMiss>,
+    /// The task that this one replaces, if it would fit somewhere were that one gone: a service that keeps its tasks apart
+    /// over a level has only so many places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freed_by: Option<TaskName>,
 }
 
 /// How many of the nodes that come nearest are told, per filter.

@@ -158,11 +158,15 @@ fn fall_back(
 }
 
 /// What keeps `next` from being placed, if it may go when `current` stops. What a task frees on a node that it has to leave
-/// is of no use to its successor, and to move it to a better place it is not stopped.
+/// is of no use to its successor, unless it keeps it from the nodes around as well; and to move it to a better place it is
+/// not stopped.
 fn obstacle_of<'a>(current: &Run<'_>, next: &Run<'a>) -> Option<&'a Obstacle> {
-    if evict::must_leave(current) || is_move(current, next) || next.at.place.node().is_some() {
+    if is_move(current, next) || next.at.place.node().is_some() {
         return None;
     }
     let mut obstacles = next.status.into_iter().flat_map(|status| &status.value.obstacles);
+    if evict::must_leave(current) {
+        return obstacles.find(|obstacle| obstacle.freed_by.as_ref() == Some(&current.at.name));
+    }
     obstacles.find(|obstacle| FREED_BY_A_STOP.contains(&obstacle.filter.as_str()))
 }

@@ -308,6 +308,10 @@ mod tests {
         };
         let claim = Key::ServiceNameClaim("web".to_owned());
         assert_eq!(refused_by(&[(node(), at(&node(), 85)), (claim.clone(), at(&claim, 86))]), 85);
-        assert_eq!(refused_by(&[(node(), None)]), 0, "when it was deleted is not known: the back-off has to do");
+        assert_eq!(
+            refused_by(&[(node(), None)]),
+            0,
+            "when it was deleted is not known: the back-off has to do"
+        );
     }
 }

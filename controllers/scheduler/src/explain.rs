@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use skep_api::ident::TaskName;
 use skep_api::task::{NEAR_MISSES_MAX, NearMiss, Obstacle, Remedy};
 
 use crate::filter::{Lack, Miss};
@@ -23,6 +24,15 @@ pub(crate) struct Reason {
     pub(crate) obstacles: Vec<Obstacle>,
     /// What would help.
     pub(crate) remedy: Option<Remedy>,
+}
+
+impl Reason {
+    /// The same, if the task would fit were `task` gone, from which its service keeps it apart.
+    pub(crate) fn freed_by(mut self, task: &TaskName) -> Self {
+        let affinity = self.obstacles.iter_mut().filter(|told| told.filter == Kind::Affinity.name());
+        affinity.for_each(|told| told.freed_by = Some(task.clone()));
+        self
+    }
 }
 
 /// The kinds of obstacles, in the order of the filters.
@@ -138,7 +148,7 @@ impl<'w> Tally<'w> {
     fn obstacle(self, fleet: &Fleet) -> Obstacle {
         let detail = self.near.first().map(|near| near.detail(fleet)).unwrap_or_default();
         let near = self.near.iter().map(Near::told).collect();
-        Obstacle { filter: self.kind.name().to_owned(), nodes: self.nodes, detail, near }
+        Obstacle { filter: self.kind.name().to_owned(), nodes: self.nodes, detail, near, freed_by: None }
     }
 }
 

@@ -96,6 +96,19 @@ impl<'w> Neighbours<'w> {
         self.sides.iter().filter(move |side| !side.is_met(site)).map(|side| side.conflict)
     }
 
+    /// Sees one task of the service less around `node`, which it has to leave. Whether that can let another in anywhere else.
+    pub(crate) fn take(&mut self, node: &'w Node) -> bool {
+        let mut is_seen = false;
+        for side in self.sides.iter_mut().filter(|side| side.is_own && side.conflict.term.is_apart) {
+            if let Some(level) = &side.conflict.term.level {
+                let count = side.branches.entry(branch(node, level)).or_default();
+                *count = count.saturating_sub(1);
+                is_seen = true;
+            }
+        }
+        is_seen
+    }
+
     /// Remembers that the plan has placed `active` tasks of the service on `node`.
     pub(crate) fn put(&mut self, node: &'w Node, active: u32) {
         for side in self.sides.iter_mut().filter(|side| side.is_own) {

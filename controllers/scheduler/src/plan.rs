@@ -13,8 +13,8 @@ use crate::explain::{Reason, explain, explain_one};
 use crate::load::Load;
 use crate::node::NodeNumber;
 use crate::pending::Waiter;
-use crate::place::{Placing, Terms, fits};
-use crate::record;
+use crate::place::{Placing, Survey, Terms, fits};
+use crate::record::{self, TaskId};
 use crate::rules::{Rules, Ruling};
 use crate::subject::Group;
 use crate::world::SchedulerWorld;
@@ -144,10 +144,28 @@ fn explain_all(world: &SchedulerWorld, ask: Ask<'_>, now: Timestamp, plan: &mut 
                 Arc::new(waiting(explain_one(fleet, node, &placing, ask.share, home.as_ref()), now))
             }
             (None, Some(_)) => reason(),
-            (None, None) => Arc::clone(shared.get_or_insert_with(reason)),
+            (None, None) => match freed_by(world, ask, now, waiter) {
+                Some(old) => {
+                    let reason = explain(fleet, &placing, ask.share, None).freed_by(&old.name);
+                    Arc::new(waiting(reason, now))
+                }
+                None => Arc::clone(shared.get_or_insert_with(reason)),
+            },
         };
         tell(waiter, &status, plan);
     }
+}
+
+/// The task that `waiter` replaces, if that is all that keeps it from a node: their service keeps its tasks apart over a
+/// level, and the old one holds the place of both.
+fn freed_by(world: &SchedulerWorld, ask: Ask<'_>, now: Timestamp, waiter: &Waiter) -> Option<TaskId> {
+    let replaced = waiter.replaced()?;
+    let home = world.fleet.home(&replaced)?;
+    let there = world.fleet.node(home)?.ledger.record(&replaced)?;
+    there.holding.as_ref().filter(|holding| holding.load.active > 0)?;
+    let survey = Survey::new(&world.fleet, ask.terms(world, now)).without_one_on(home)?;
+    let mut nodes = world.fleet.known();
+    nodes.any(|(node, _)| survey.fits(node)).then_some(replaced)
 }
 
 fn waiting(reason: Reason, since: Timestamp) -> TaskStatus {

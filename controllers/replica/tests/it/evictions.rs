@@ -116,9 +116,27 @@ fn a_task_that_has_to_leave_goes_on_while_there_is_room_nowhere_else() {
         evict_all(&mut shop, false);
         shop.settle();
         let next = shop.newest(1);
-        shop.fits_nowhere(&next, "memory").settle();
+        shop.fits_nowhere(&next, "memory", None).settle();
         assert_eq!(serving(&shop), 2, "{order}: what it frees where it has to leave helps nobody");
         assert_eq!(evicted(&shop).len(), 1, "{order}: it holds its share of the parallelism");
+    }
+}
+
+/// Its service keeps its tasks apart over a level, so that the nodes around take the successor once the old task is gone.
+#[test]
+fn a_task_that_has_to_leave_and_alone_keeps_its_successor_away_is_stopped_first() {
+    for order in ["stop-first", "start-first"] {
+        let mut shop = on_the_first_node(&[("update", &format!("{{order: {order}}}"))], 1);
+        let old = shop.newest(1);
+        evict_all(&mut shop, false);
+        shop.settle();
+        // One that was to start beside the old task is made again first, to be prepared and to wait for it.
+        for _ in 0..2 {
+            let next = shop.newest(1);
+            shop.fits_nowhere(&next, "affinity", Some(&old.at.name)).settle();
+        }
+        let stopped = shop.tasks().into_iter().find(|seen| seen.at == old.at).unwrap();
+        assert_eq!(stopped.task.desired, DesiredState::Shutdown, "{order}");
     }
 }
 

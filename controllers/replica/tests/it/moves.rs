@@ -92,7 +92,7 @@ fn nothing_is_stopped_to_make_room_for_a_move() {
     for order in ["stop-first", "start-first"] {
         for filter in ["memory", "host-port", "max-replicas", "cpus"] {
             let (mut shop, old, next) = under_way(&[("update", &format!("{{order: {order}}}"))], None);
-            shop.fits_nowhere(&next, filter).settle();
+            shop.fits_nowhere(&next, filter, None).settle();
             assert!(now(&shop, &old).is_serving(), "{order} {filter}");
             assert_eq!(shop.newest(1).at, next.at, "it waits, until the request is taken back");
             shop.let_stay(&old).settle();
@@ -198,7 +198,7 @@ fn an_update_withdraws_a_move_and_goes_its_own_way() {
     shop.say(&next, TaskState::Shutdown).settle();
     let beside = shop.newest(1);
     assert_eq!((beside.task.revision, beside.task.cause), (2, Cause::Update));
-    shop.fits_nowhere(&beside, "memory").settle();
+    shop.fits_nowhere(&beside, "memory", None).settle();
     let staged = shop.newest(1);
     assert_eq!((staged.task.desired, staged.task.revision), (DesiredState::Ready, 2));
     assert!(now(&shop, &old).is_serving());

@@ -430,7 +430,8 @@ impl Shop {
         assert_eq!(Replica::plan(&world, &subject, at), self.scene.plan(&subject));
     }
 
-    pub(crate) fn fits_nowhere(&mut self, seen: &Seen, filter: &str) -> &mut Self {
+    /// The scheduler says that no node takes `seen`, or that one would if the task `old` were gone.
+    pub(crate) fn fits_nowhere(&mut self, seen: &Seen, filter: &str, old: Option<&TaskName>) -> &mut Self {
         self.say_with(seen, TaskState::Pending, |status| {
             status.error = Some("no suitable node (insufficient resources on 1 node)".to_owned());
             status.obstacles = vec![Obstacle {
@@ -438,6 +439,7 @@ impl Shop {
                 nodes: 1,
                 detail: "64Mi more".to_owned(),
                 near: Vec::new(),
+                freed_by: old.cloned(),
             }];
         })
     }

@@ -78,7 +78,7 @@ fn a_slot_whose_new_task_fits_only_without_the_old_one_falls_back_to_stop_first(
         let old = shop.newest(1);
         shop.update(2, &[1]).settle();
         let beside = shop.newest(1);
-        shop.fits_nowhere(&beside, filter);
+        shop.fits_nowhere(&beside, filter, None);
         let plan = shop.scene.plan(&skep_runtime::services::Subject::Service(crate::shop::web()));
         let note = plan.notes.iter().find(|note| note.reason == "FellBackToStopFirst").unwrap();
         assert!(note.message.contains(filter), "{}", note.message);
@@ -99,7 +99,7 @@ fn what_no_stop_can_help_leaves_the_old_task_running() {
     let old = shop.newest(1);
     shop.update(2, &[1]).settle();
     let beside = shop.newest(1);
-    shop.fits_nowhere(&beside, "constraint").settle();
+    shop.fits_nowhere(&beside, "constraint", None).settle();
     assert!(now(&shop, &old).is_serving());
     assert_eq!(shop.newest(1).at, beside.at);
 }

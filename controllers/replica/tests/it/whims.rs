@@ -215,7 +215,7 @@ fn happen(shop: &mut Shop, whim: &Whim) {
         }
         Whim::FitsNowhere(index) => {
             if let Some(seen) = some(*index).filter(|seen| seen.at.place == Place::Pending) {
-                shop.fits_nowhere(&seen, "memory");
+                shop.fits_nowhere(&seen, "memory", None);
             }
         }
         Whim::Node(node, state) => drop(shop.node_is(*node, *state)),

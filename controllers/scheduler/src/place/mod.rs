@@ -91,6 +91,11 @@ impl<'w> Survey<'w> {
         Self(State::new(fleet, terms))
     }
 
+    /// The same once a task of the service has left `node`; nothing if that lets nobody in anywhere else.
+    pub(crate) fn without_one_on(mut self, node: NodeNumber) -> Option<Self> {
+        self.0.take(node).then_some(self)
+    }
+
     pub(crate) fn strategy(&self) -> Strategy {
         self.0.strategy
     }

@@ -106,6 +106,11 @@ impl<'w> State<'w> {
         }
     }
 
+    /// Sees one task of the service less around `node`; returns whether that can let another in anywhere else.
+    pub(super) fn take(&mut self, node: NodeNumber) -> bool {
+        self.fleet.node(node).is_some_and(|there| self.neighbours.take(there))
+    }
+
     /// How good the node is for the next task.
     pub(super) fn rank(&self, node: NodeNumber) -> Rank {
         self.standing(node).rank(self.strategy)

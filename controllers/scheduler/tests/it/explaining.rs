@@ -8,7 +8,7 @@ use skep_api::time::Span;
 use crate::cluster::*;
 
 fn obstacle(filter: &str, nodes: u32, detail: &str) -> Obstacle {
-    Obstacle { filter: filter.to_owned(), nodes, detail: detail.to_owned(), near: Vec::new() }
+    Obstacle { filter: filter.to_owned(), nodes, detail: detail.to_owned(), near: Vec::new(), freed_by: None }
 }
 
 /// What is told of each filter, without the near misses.
@@ -117,7 +117,13 @@ fn the_holder_of_a_port_the_platform_and_the_limit_are_named() {
         let nodes = 1;
         assert_eq!(
             brief(&status),
-            [Obstacle { filter: filter.to_owned(), nodes, detail: detail.to_owned(), near: Vec::new() }]
+            [Obstacle {
+                filter: filter.to_owned(),
+                nodes,
+                detail: detail.to_owned(),
+                near: Vec::new(),
+                freed_by: None
+            }]
         );
     }
 }

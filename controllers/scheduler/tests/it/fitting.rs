@@ -1,9 +1,10 @@
 //! What nodes must have beside room: generic resources, drivers, volumes, and the right neighbours.
 
+use skep_api::ident::{NodeId, TaskName};
 use skep_api::key::{Key, Place};
-use skep_api::node::{Generic, NodeReport, NodeSpec, Plugins};
+use skep_api::node::{Availability, Generic, NodeReport, NodeSpec, Plugins};
 use skep_api::object::Object;
-use skep_api::task::{Task, TaskState};
+use skep_api::task::{DesiredState, Task, TaskState};
 use skep_runtime::controller::World;
 use skep_runtime::table::{Entry, Stamp};
 use skep_scheduler::{Group, Subject};
@@ -252,6 +253,34 @@ fn a_service_may_be_with_itself_or_apart_from_itself() {
     cluster.settle();
     let place = tasks(&cluster).into_iter().find(|(key, _)| key.name == next.name).unwrap().0.place;
     assert_eq!(place, first.place, "one that is staged takes the place of the other");
+}
+
+/// A drain of a service that keeps apart from itself over a level: the old task holds the place of both.
+#[test]
+fn a_successor_is_told_if_only_the_task_that_it_replaces_keeps_it_away() {
+    let mut cluster = zoned(4, "affinity: [{apart: web, level: node.labels.zone}]");
+    add_tasks(&mut cluster, "web", 2);
+    cluster.settle();
+    for (zone, is_freed) in [("a", true), ("b", false)] {
+        let placed =
+            tasks(&cluster).into_iter().filter_map(|(key, _)| Some((key.place.node().cloned()?, key)));
+        let number_of = |node: &NodeId| (1..=4).find(|number| node_id(*number) == *node).unwrap();
+        let (number, old) = placed
+            .map(|(node, key)| (number_of(&node), key))
+            .find(|(number, _)| (*number <= 3) == (zone == "a"))
+            .unwrap();
+        let spec = NodeSpec { availability: Availability::Drain, ..labelled(number, "zone", zone) };
+        add_node_with(&mut cluster, number, 100, spec);
+        let next = pending("web", 9 + u32::try_from(number).unwrap(), 2);
+        let successor = Task { desired: DesiredState::Running, ..staged("web", 9, &old) };
+        wait_for_node(&mut cluster, &next, successor);
+        cluster.settle();
+        let status = status_of(&cluster, &next).unwrap();
+        let freed_by: Vec<&TaskName> =
+            status.obstacles.iter().filter_map(|it| it.freed_by.as_ref()).collect();
+        let expected = if is_freed { vec![&old.name] } else { vec![] };
+        assert_eq!(freed_by, expected, "zone {zone}: {:?}", status.obstacles);
+    }
 }
 
 #[test]
