@@ -137,8 +137,10 @@ impl Commits {
     fn take(&mut self, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
             match verdict {
-                Verdict::Again(member) => self.waiting.push(member),
-                Verdict::Apart(member) => self.packs.push_back(Pack::alone(member)),
+                Verdict::Apart(member) if self.broken.is_none() => {
+                    self.packs.push_back(Pack::alone(member));
+                }
+                Verdict::Again(member) | Verdict::Apart(member) => self.waiting.push(member),
                 Verdict::Done(index, result) => {
                     if let Err(error) = &result
                         && is_of_connection(error)
